@@ -1,0 +1,92 @@
+"""The accumulator contract all metrics share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from mtlrepro.errors import DataError, SpecError
+
+
+class Metric(ABC):
+    """A named, versioned protocol: sums in, figures out.
+
+    State lives in `state`, a dict of int64 or float64 tensors that are plain sums over pixels, so `merge` is
+    addition and the figures depend neither on batch size nor on image order nor on rank count. Integer sums are
+    exact; float64 sums are exact up to the rounding of their additions (about 1e-13 relative for a billion
+    pixels), which is far below any printed digit. State follows the device of the last update.
+
+    Class attributes:
+        protocol: the protocol's id, for example `"miou/dataset@1"`.
+        better: figure name -> `"higher"` or `"lower"`; also lists the figures `compute` returns.
+    """
+
+    protocol: ClassVar[str]
+    better: ClassVar[dict[str, str]]
+
+    def __init__(self) -> None:
+        self.state: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Add a batch. Shapes and units are the subclass's; prediction is what `Task.decode` returns."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Figures by name; NaN where nothing valid was seen."""
+
+    def merge(self, other: Self) -> Self:
+        """Add another accumulator's sums to this one and return it.
+
+        Raises:
+            SpecError: if the other one follows another protocol or has sums of other shapes.
+        """
+        shapes = [{k: v.shape for k, v in m.state.items()} for m in (self, other)]
+        if other.protocol != self.protocol or shapes[0] != shapes[1]:
+            raise SpecError(
+                f"cannot merge {other.protocol} into {self.protocol}", mend="Merge accumulators built the same way"
+            )
+        for name, value in other.state.items():
+            self.state[name] = self.state[name] + value.to(self.state[name].device)
+        return self
+
+    def _zeros(self, name: str, *shape: int, dtype: torch.dtype = torch.float64) -> None:
+        self.state[name] = torch.zeros(shape, dtype=dtype)
+
+    def _add(self, sums: Mapping[str, Tensor]) -> None:
+        for name, value in sums.items():
+            self.state[name] = self.state[name].to(value.device) + value
+
+
+def check_pair(what: str, prediction: Tensor, target: Tensor, channels: int | None) -> None:
+    """Check that a decoded prediction and a batch target have one shape.
+
+    Args:
+        what: the task, for the message.
+        prediction: (B, channels, H, W), or (B, H, W) if `channels` is None.
+        target: the same shape.
+        channels: expected size of axis 1, None where there is no channel axis.
+
+    Raises:
+        SpecError: naming both shapes.
+    """
+    layout = "(B, H, W)" if channels is None else f"(B, {channels}, H, W)"
+    rank = 3 if channels is None else 4
+    good = target.ndim == rank and (channels is None or target.shape[1] == channels)
+    if not good or prediction.shape != target.shape:
+        raise SpecError(
+            f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} should both be {layout}",
+            field=what,
+            mend="Resize the prediction to the label, and decode it with the task, before the metric sees it",
+        )
+
+
+def check_finite(what: str, target: Tensor) -> None:
+    """Raise a `DataError` if a target holds NaN or infinity (it would silently count as invalid)."""
+    if not bool(torch.isfinite(target).all()):
+        mend = "Encode invalid pixels as mtlrepro.data.sample says"
+        raise DataError("label holds NaN or infinity", field=what, mend=mend)

@@ -1,0 +1,14 @@
+"""The backbones by name. A new one is a configuration in its family's file and a line here."""
+
+from __future__ import annotations
+
+from mtlrepro.registry import Registry
+
+BACKBONES = Registry(
+    "backbone",
+    {
+        "hrnet18": "mtlrepro.models.hrnet:HRNET18",
+        "hrnet48": "mtlrepro.models.hrnet:HRNET48",
+        "hrnet_nano": "mtlrepro.models.hrnet:HRNET_NANO",
+    },
+)

@@ -1,0 +1,34 @@
+"""Task weights that stay fixed over a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from mtlrepro.errors import SpecError, unknown
+
+
+def fixed_weights(pairs: Iterable[tuple[str, Any]], tasks: Iterable[str]) -> dict[str, float]:
+    """A weight for every task; those not named weigh 1.
+
+    Args:
+        pairs: (task, weight) pairs.
+        tasks: names of the tasks to be weighted.
+
+    Raises:
+        SpecError: on a task that is not among `tasks`, or a weight that is not a finite number >= 0.
+
+    Example:
+        >>> fixed_weights([("edges", 50)], ["semseg", "edges"])
+        {'semseg': 1.0, 'edges': 50.0}
+    """
+    weights = dict.fromkeys(tasks, 1.0)
+    for task, value in pairs:
+        if task not in weights:
+            raise unknown("task", task, weights, field="objective.weights")
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < 0:
+            raise SpecError(f"weight {value!r}", field=f"objective.weights.{task}", mend="Use a finite number >= 0")
+        weights[task] = float(value)
+    return weights

@@ -1,0 +1,171 @@
+"""`RunSpec`: a frozen, complete, hashable description of one training run.
+
+Two rows with equal specs share one run. Everything that can change a result is in here (with the seed, the
+program and the data, see `mtlrepro.suite.store.run_key`); nothing else is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from mtlrepro.errors import SpecError, unknown
+
+Options = tuple[tuple[str, Any], ...]
+"""Sorted (name, value) pairs of JSON scalars or tuples: a hashable dict."""
+
+
+def options(**values: Any) -> Options:
+    """Build an `Options` value from keywords, sorted by name; lists become tuples."""
+    return tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in values.items()))
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which samples, at which size, changed how.
+
+    Attributes:
+        name: dataset key ("nyuv2", "scenes" ...) or the path of a dataset description file.
+        size: network input (height, width) in pixels, multiples of 32.
+        augment: key of a training augmentation (`mtlrepro.data.transforms.AUGMENTATIONS`).
+        train: number of training samples, None for the whole split.
+        val: number of evaluation samples, None for the whole split.
+        options: dataset-specific settings, such as `classes=13` of the embedded scenes.
+    """
+
+    name: str
+    size: tuple[int, int]
+    augment: str = "flip_zoom"
+    train: int | None = None
+    val: int | None = None
+    options: Options = ()
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which network.
+
+    Attributes:
+        arch: architecture key (`mtlrepro.models.MODELS`).
+        backbone: backbone key (`mtlrepro.models.backbones.BACKBONES`).
+        weights: pinned timm tag of the backbone's initial weights, None for random initialisation.
+        main: tasks that are predicted at the end and evaluated.
+        aux: tasks predicted by the front-end (contains `main`); empty for models without one.
+        options: keyword arguments of the architecture.
+    """
+
+    arch: str
+    backbone: str
+    main: tuple[str, ...]
+    aux: tuple[str, ...] = ()
+    weights: str | None = None
+    options: Options = ()
+
+
+@dataclass(frozen=True)
+class ObjectiveSpec:
+    """What is minimised: an objective key (`mtlrepro.objectives.OBJECTIVES`) and fixed task weights.
+
+    Attributes:
+        name: objective key.
+        weights: (task, weight) pairs; a task that is not named weighs 1.
+        options: keyword arguments of the objective.
+    """
+
+    name: str = "supervised"
+    weights: Options = ()
+    options: Options = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Optimizer, schedule, batch and length.
+
+    Attributes:
+        optimizer: key of an optimizer (`mtlrepro.engine.optim.OPTIMIZERS`).
+        lr: base learning rate.
+        weight_decay: coupled L2 weight decay on all parameters.
+        batch: images a step.
+        epochs: passes over the training samples (the last incomplete batch of a pass is dropped).
+        momentum: for SGD.
+        schedule: key of a learning-rate schedule (`mtlrepro.engine.optim.SCHEDULES`).
+        evaluate_every: epochs between evaluations; 0 evaluates once, at the end. The weights after the last
+            step are the result either way.
+    """
+
+    optimizer: str
+    lr: float
+    weight_decay: float
+    batch: int
+    epochs: int
+    momentum: float = 0.9
+    schedule: str = "poly"
+    evaluate_every: int = 0
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run, but for its seed."""
+
+    data: DataSpec
+    model: ModelSpec
+    recipe: Recipe
+    objective: ObjectiveSpec = ObjectiveSpec()
+
+    @property
+    def label(self) -> str:
+        """A short human name, for logs and reports; not unique."""
+        m = self.model
+        tasks = "+".join(m.main)
+        extra = [t for t in m.aux if t not in m.main]
+        opts = ",".join(f"{k}={v}" for k, v in m.options)
+        return f"{m.arch}/{m.backbone}[{tasks}{'|' + '+'.join(extra) if extra else ''}]{'{' + opts + '}' if opts else ''}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` turns back into an equal spec."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], file: str | None = None) -> RunSpec:
+        """The inverse of `to_json`.
+
+        Raises:
+            SpecError: on an unknown or missing key, naming `file` and the key.
+        """
+        return _build(cls, value, file, "spec")
+
+    def hash(self) -> str:
+        """Hex digest of the spec's canonical JSON (16 digits)."""
+        return digest(self.to_json())
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """Hex SHA-256 of a JSON value in canonical form (sorted keys, no blanks)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _build(cls: Any, value: Any, file: str | None, field: str) -> Any:
+    if not isinstance(value, dict):
+        raise SpecError(f"expected an object, got {type(value).__name__}", file=file, field=field)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    hints = get_type_hints(cls)
+    for key in value:
+        if key not in fields:
+            raise unknown("key", key, fields, file=file, field=field)
+    kwargs: dict[str, Any] = {}
+    for name, f in fields.items():
+        if name not in value:
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+                raise SpecError(f"missing key {name!r}", file=file, field=field, mend="Add it")
+            continue
+        item = value[name]
+        kwargs[name] = _build(hints[name], item, file, f"{field}.{name}") if dataclasses.is_dataclass(hints[name]) else _tuples(item)
+    return cls(**kwargs)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

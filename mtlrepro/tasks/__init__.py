@@ -1,0 +1,44 @@
+"""Dense prediction tasks, one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mtlrepro.data.sample import DatasetInfo
+from mtlrepro.errors import SpecError
+from mtlrepro.registry import Registry
+from mtlrepro.tasks.base import Task
+
+TASKS = Registry(
+    "task",
+    {
+        "semseg": "mtlrepro.tasks.semseg:SemSeg",
+        "depth": "mtlrepro.tasks.depth:Depth",
+        "normals": "mtlrepro.tasks.normals:Normals",
+        "edges": "mtlrepro.tasks.edges:Edges",
+    },
+)
+
+
+def make_tasks(names: Iterable[str], info: DatasetInfo) -> dict[str, Task]:
+    """The named tasks on a dataset, in the order given; a name given twice counts once.
+
+    Raises:
+        SpecError: on an unknown task (with the nearest known ones) or one that the dataset has no labels for.
+
+    Example:
+        >>> info = DatasetInfo("toy", ("semseg", "depth"), class_names=("floor", "wall"))
+        >>> {name: task.channels for name, task in make_tasks(["semseg", "depth"], info).items()}
+        {'semseg': 2, 'depth': 1}
+    """
+    tasks: dict[str, Task] = {}
+    for name in names:
+        cls = TASKS[name]
+        if name not in info.tasks:
+            raise SpecError(
+                f"dataset {info.name!r} has no labels for task {name!r}",
+                field="tasks",
+                mend=f"It has {', '.join(info.tasks) or 'none'}",
+            )
+        tasks[name] = cls(info)
+    return tasks

@@ -1,0 +1,118 @@
+"""What a task is: channels, loss, decoding, metrics, geometry of its labels, trivial predictor, picture."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtlrepro.data.sample import DatasetInfo
+from mtlrepro.errors import DataError, SpecError
+from mtlrepro.metrics.base import Metric
+
+
+class Task(ABC):
+    """One dense prediction task on one dataset. Everything the rest of the package asks about a task is here.
+
+    Class attributes:
+        name: the task's key in samples, targets and outputs.
+        resampling: how a *label* is resized, `"nearest"` or `"bilinear"`.
+        main_metric: the figure that Δ_m and the trivial-predictor check use.
+    """
+
+    name: ClassVar[str]
+    resampling: ClassVar[str] = "nearest"
+    main_metric: ClassVar[str]
+
+    def __init__(self, info: DatasetInfo):
+        self.info = info
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Number of output channels of a head for this task."""
+
+    @abstractmethod
+    def collate(self, label: Tensor) -> Tensor:
+        """A sample's label in the dtype and shape of a batch target (without the batch axis).
+
+        Raises:
+            DataError: on a label of another shape or dtype, or with values that the task does not know.
+        """
+
+    @abstractmethod
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss of raw predictions (B, C, H, W) against a batch target of the same H, W.
+
+        A batch without a valid pixel gives exactly 0 with zero gradient.
+        """
+
+    @abstractmethod
+    def decode(self, prediction: Tensor) -> Tensor:
+        """Raw network output (B, C, H, W) to physical units: what metrics and pictures take."""
+
+    @abstractmethod
+    def metrics(self) -> list[Metric]:
+        """Fresh accumulators, one a protocol."""
+
+    @abstractmethod
+    def trivial(self, labels: Iterable[Tensor]) -> Tensor:
+        """The best constant prediction given training labels (sample form), in decoded form (1, C', 1, 1) or (1, 1, 1).
+
+        Raises:
+            DataError: if no label has a valid pixel.
+        """
+
+    @abstractmethod
+    def picture(self, decoded: Tensor) -> np.ndarray:
+        """(H, W, 3) uint8 picture of one decoded prediction or of one batch target without the batch axis."""
+
+    def flip(self, label: Tensor) -> Tensor:
+        """A sample's label mirrored left to right."""
+        return label.flip(-1)
+
+    def zoom_values(self, label: Tensor, scale: float) -> Tensor:
+        """What zooming by `scale` does to label *values* (depth shrinks); positions are not touched here."""
+        return label
+
+    @property
+    def better(self) -> str:
+        """Direction of `main_metric`: `"higher"` or `"lower"`."""
+        return next(m.better[self.main_metric] for m in self.metrics() if self.main_metric in m.better)
+
+    def _check_label(self, label: Tensor, dtype: torch.dtype, layout: str) -> None:
+        """Raise a `DataError` unless a sample's label has this dtype and layout, `"(H, W)"` or `"(3, H, W)"`."""
+        fits = label.ndim == 2 if layout == "(H, W)" else label.ndim == 3 and label.shape[0] == 3
+        if not fits or label.dtype != dtype:
+            raise DataError(
+                f"label is {tuple(label.shape)} {label.dtype}",
+                field=self.name,
+                mend=f"Provide {layout} {str(dtype).removeprefix('torch.')}",
+            )
+
+    def _check_loss(self, prediction: Tensor, target: Tensor) -> None:
+        """Raise a `SpecError` unless raw predictions (B, C, H, W) fit a batch target in B, H and W."""
+        want = (target.shape[0], self.channels, *target.shape[-2:])
+        if tuple(prediction.shape) != want:
+            raise SpecError(f"prediction is {tuple(prediction.shape)}, the label asks for {want}", field=self.name)
+
+
+def full_precision(prediction: Tensor) -> Tensor:
+    """Raw predictions in float32 at least: losses of half-precision outputs are computed in float32."""
+    return prediction.float() if prediction.dtype in (torch.float16, torch.bfloat16) else prediction
+
+
+def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Mean of `values` where `valid` (same shape), exactly 0 with zero gradient where nothing is."""
+    return torch.where(valid, values, 0.0).sum() / valid.sum().clamp(min=1)
+
+
+def to_picture(values: Tensor) -> np.ndarray:
+    """(H, W) grey or (3, H, W) colour values in [0, 1] to (H, W, 3) uint8; values outside are clamped, NaN is black."""
+    colour = values.detach().cpu().double().nan_to_num(0.0).clamp(0, 1)
+    colour = colour.expand(3, *colour.shape) if colour.ndim == 2 else colour
+    return (colour * 255).round().byte().permute(1, 2, 0).contiguous().numpy()

@@ -1,0 +1,98 @@
+"""Semantic segmentation: one class per pixel, softmax cross-entropy (MTI-Net, sec. 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mtlrepro.data.sample import DatasetInfo
+from mtlrepro.errors import DataError, SpecError
+from mtlrepro.metrics.base import Metric
+from mtlrepro.metrics.segmentation import IGNORE, MeanIoU, MeanIoUPresent
+from mtlrepro.tasks.base import Task, full_precision
+
+
+class SemSeg(Task):
+    """Class ids of `info.class_names`, 255 ignored.
+
+    Raises:
+        SpecError: if the dataset names no classes, or more than 255 can tell from "ignored".
+    """
+
+    name = "semseg"
+    main_metric = "miou"
+
+    def __init__(self, info: DatasetInfo):
+        super().__init__(info)
+        if not 0 < len(info.class_names) <= IGNORE:
+            raise SpecError(
+                f"dataset {info.name!r} names {len(info.class_names)} classes",
+                field="class_names",
+                mend=f"Name 1 to {IGNORE} classes in the dataset description",
+            )
+
+    @property
+    def channels(self) -> int:
+        """Number of classes."""
+        return len(self.info.class_names)
+
+    def collate(self, label: Tensor) -> Tensor:
+        """(H, W) uint8 to int64."""
+        self._check_label(label, torch.uint8, "(H, W)")
+        wrong = (label >= self.channels) & (label != IGNORE)
+        if bool(wrong.any()):
+            raise DataError(
+                f"label holds class id {int(label[wrong][0])} of {self.channels} classes",
+                field=self.name,
+                mend=f"Class ids are 0 to {self.channels - 1}, or {IGNORE} where ignored",
+            )
+        return label.long()
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy (nats), mean over the valid pixels of the batch."""
+        self._check_loss(prediction, target)
+        # Summed outside: the kernel's own "mean" and "sum" add up in no fixed order on a GPU.
+        loss = F.cross_entropy(full_precision(prediction), target, ignore_index=IGNORE, reduction="none")
+        return loss.sum() / (target != IGNORE).sum().clamp(min=1)
+
+    def decode(self, prediction: Tensor) -> Tensor:
+        """Logits (B, C, H, W) to class ids (B, H, W) int64."""
+        return prediction.argmax(dim=1)
+
+    def metrics(self) -> list[Metric]:
+        """mIoU over all classes with accuracies, and mIoU over the classes present."""
+        return [MeanIoU(self.channels), MeanIoUPresent(self.channels)]
+
+    def trivial(self, labels: Iterable[Tensor]) -> Tensor:
+        """The class of most training pixels, (1, 1, 1) int64."""
+        count = torch.zeros(IGNORE + 1, dtype=torch.int64)
+        for label in labels:
+            count += torch.bincount(label.reshape(-1).long(), minlength=IGNORE + 1)
+        count = count[: self.channels]
+        if not count.any():
+            raise DataError("no labelled pixel in the training set", field=self.name)
+        return count.argmax().view(1, 1, 1)
+
+    def picture(self, decoded: Tensor) -> np.ndarray:
+        """Colours of the dataset's palette, or the PASCAL VOC colours without one; ignored pixels are black."""
+        colours = np.zeros((IGNORE + 1, 3), dtype=np.uint8)
+        colours[: self.channels] = (self.info.palette or voc_palette(self.channels))[: self.channels]
+        return colours[decoded.cpu().numpy()]
+
+
+def voc_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
+    """The PASCAL VOC colour map: bits of the id, three at a time, fill red, green and blue from the top.
+
+    Example:
+        >>> voc_palette(4)
+        ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
+    """
+
+    def channel(number: int, bit: int) -> int:
+        return sum(((number >> (3 * k + bit)) & 1) << (7 - k) for k in range(3))
+
+    return tuple((channel(c, 0), channel(c, 1), channel(c, 2)) for c in range(classes))
