@@ -1,0 +1,72 @@
+"""PAD-Net (Xu et al., CVPR 2018), as the MTI-Net paper (ECCV 2020) rebuilds it on a multi-scale backbone.
+
+Facts that neither paper prints come from the public reference implementation of MTI-Net: the joined HRNet maps keep
+their number of channels (270 for HRNet-18), and heads are pairs of bottlenecks of 256 channels. Initial predictions
+stay at stride 4; how they meet their labels is up to the objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from mtlrepro.errors import SpecError
+from mtlrepro.models.base import Backbone
+from mtlrepro.models.distillation import Distillation
+from mtlrepro.models.heads import HRNetFuse
+from mtlrepro.models.layers import bottleneck, resize
+from mtlrepro.models.outputs import Outputs
+
+
+class PADNet(nn.Module):
+    """Initial predictions at stride 4, distillation between their features, final predictions.
+
+    Args:
+        backbone: the shared encoder; its maps are joined at the finest scale.
+        main: tasks with a final prediction.
+        aux: tasks with an initial prediction, the main ones among them.
+        channels: output channels of every task.
+        width: channels of a task's features, a multiple of 4; the bottlenecks inside are a quarter as wide.
+
+    Raises:
+        SpecError: for a `width` that is not a positive multiple of 4.
+    """
+
+    front_end: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        main: Sequence[str],
+        aux: Sequence[str],
+        channels: Mapping[str, int],
+        *,
+        width: int = 256,
+    ):
+        super().__init__()
+        if not isinstance(width, int) or width < 4 or width % 4:
+            raise SpecError(f"cannot build features of width {width!r}", field="width", mend="Give a multiple of 4")
+        self.backbone = backbone
+        self.fuse = HRNetFuse(backbone.channels)
+        self.initial_features = nn.ModuleDict({task: self._blocks(self.fuse.channels, width) for task in aux})
+        self.initial_predictions = nn.ModuleDict({task: nn.Conv2d(width, channels[task], 1) for task in aux})
+        self.distillation = Distillation(main, aux, width)
+        self.heads = nn.ModuleDict(
+            {task: nn.Sequential(self._blocks(width, width), nn.Conv2d(width, channels[task], 1)) for task in main}
+        )
+
+    @staticmethod
+    def _blocks(inputs: int, width: int) -> nn.Sequential:
+        return nn.Sequential(bottleneck(inputs, width), bottleneck(width, width))
+
+    def forward(self, image: Tensor) -> Outputs:
+        """Predictions of an image (B, 3, H, W); stage `"initial"` holds every front-end task at stride 4."""
+        maps = self.backbone(image)
+        fused = self.fuse(maps)
+        features = {task: blocks(fused) for task, blocks in self.initial_features.items()}
+        initial = {task: predict(features[task]) for task, predict in self.initial_predictions.items()}
+        distilled = self.distillation(features)
+        final = {task: resize(head(distilled[task]), image.shape[-2:]) for task, head in self.heads.items()}
+        return Outputs(final, stages={"initial": initial}, features=maps)

@@ -1,0 +1,120 @@
+"""Pretrained backbone weights: pinned, strict, and from a folder where there is no network.
+
+A tag such as `hrnet_w18_small_v2.ms_in1k` names one training of one network on timm's hub; the part after the dot
+matters, since timm's default tag may be another training. Nothing pickled is ever executed.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mtlrepro.errors import DataError
+
+FOLDER_VARIABLE = "MTLREPRO_WEIGHTS"
+HEAD_PREFIXES = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
+"""Name prefixes of the classification head in an HRNet checkpoint: the tensors that a dense model has no use for."""
+
+COUNTER = ".num_batches_tracked"
+"""Batch norm's step counter, unused with a fixed momentum; older checkpoints do not have it."""
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """What was loaded.
+
+    Attributes:
+        tag: pinned timm tag.
+        source: file, or hub address, the tensors came from.
+        matched: tensors copied into the backbone.
+        dropped: tensors of the classification head, left out.
+        defaulted: step counters of batch norms that the checkpoint lacks and that stay 0.
+    """
+
+    tag: str
+    source: str
+    matched: int
+    dropped: int
+    defaulted: int
+
+
+def load_weights(backbone: nn.Module, tag: str, folder: str | Path | None = None) -> WeightsReport:
+    """Load pinned weights into a backbone, all or nothing.
+
+    Args:
+        backbone: module whose state-dict keys are those of the checkpoint without its classification head.
+        tag: pinned timm tag, for example `hrnet_w48.ms_in1k`.
+        folder: holds `<tag>.safetensors` or `<tag>.pth`; by default the environment variable `MTLREPRO_WEIGHTS`, and
+            timm's hub where that is not set either.
+
+    Returns:
+        What was copied and what was left out.
+
+    Raises:
+        DataError: if the file is missing or unreadable, the hub out of reach, or if a tensor is missing, unexpected, of
+            another shape or not finite. The backbone is unchanged then.
+    """
+    folder = folder or os.environ.get(FOLDER_VARIABLE)
+    source, tensors = _from_folder(tag, Path(folder)) if folder else _from_hub(tag)
+    kept = {name: t for name, t in tensors.items() if not name.startswith(HEAD_PREFIXES)}
+    state = backbone.state_dict()
+    missing = [name for name in state if name not in kept and not name.endswith(COUNTER)]
+    mend = f"Replace it by the checkpoint of {tag}"
+    for name in missing:
+        raise DataError(f"tensor is missing ({len(missing)} in all)", file=source, field=name, mend=mend)
+    for name, tensor in kept.items():
+        if name not in state:
+            raise DataError("no such tensor in the backbone", file=source, field=name, mend=mend)
+        if tensor.shape != state[name].shape:
+            shapes = f"shape {tuple(tensor.shape)}, expected {tuple(state[name].shape)}"
+            raise DataError(shapes, file=source, field=name, mend=mend)
+        if not torch.isfinite(tensor).all():
+            raise DataError("values are not finite", file=source, field=name, mend=mend)
+    backbone.load_state_dict({**state, **kept})
+    return WeightsReport(tag, str(source), len(kept), len(tensors) - len(kept), len(state) - len(kept))
+
+
+def _from_folder(tag: str, folder: Path) -> tuple[Path, Mapping[str, Tensor]]:
+    safe, pickled = folder / f"{tag}.safetensors", folder / f"{tag}.pth"
+    try:
+        if safe.exists():
+            return safe, load_file(safe)
+        if pickled.exists():
+            return pickled, _tensors(torch.load(pickled, map_location="cpu", weights_only=True), pickled)
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError, OSError) as error:
+        file, reason = safe if safe.exists() else pickled, type(error).__name__
+        raise DataError(f"cannot be read as tensors ({reason})", file=file, mend="Fetch it again") from error
+    raise DataError(
+        f"neither {safe.name} nor {pickled.name} is there",
+        file=folder,
+        mend=f"Put one there, or point {FOLDER_VARIABLE} at the folder that has it",
+    )
+
+
+def _tensors(value: Any, file: Path) -> Mapping[str, Tensor]:
+    if isinstance(value, Mapping) and all(isinstance(t, Tensor) for t in value.values()):
+        return value
+    raise DataError(f"holds a {type(value).__name__}, not tensors by name", file=file, mend="Save a plain state dict")
+
+
+def _from_hub(tag: str) -> tuple[str, Mapping[str, Tensor]]:
+    from timm.models import load_state_dict_from_hf
+
+    address = f"timm/{tag}"
+    try:
+        return address, load_state_dict_from_hf(address, weights_only=True)
+    except Exception as error:  # the hub client has no common base class for its failures
+        raise DataError(
+            f"the hub did not serve weights {tag} ({type(error).__name__})",
+            file=address,
+            mend=f"Download {tag}.safetensors elsewhere and point {FOLDER_VARIABLE} at its folder",
+        ) from error

@@ -1,0 +1,112 @@
+"""Parameters and multiply-accumulates of a model, counted twice by independent means.
+
+The resource tables of the MTI-Net paper (table 7) print multiply-accumulates under the name FLOPS. `model_cost` counts
+those of convolutions and matrix products exactly, without allocating anything, and lists what it leaves out.
+`fvcore_cost` runs fvcore over a traced forward pass on the CPU, in the same unit plus normalisation and resizing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+from mtlrepro.models import build_model
+
+if TYPE_CHECKING:
+    from mtlrepro.suite.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one forward pass of one image costs, in evaluation mode.
+
+    Attributes:
+        params: learnable parameters.
+        macs: multiply-accumulates (one multiplication with its addition is 1) of the operators that are counted.
+        by_operator: multiply-accumulates per counted operator.
+        uncounted: operators that ran and are not counted -> number of calls.
+    """
+
+    params: int
+    macs: int
+    by_operator: dict[str, int]
+    uncounted: dict[str, int]
+
+
+class _Uncounted(TorchDispatchMode):
+    """Counts calls of the operators that PyTorch's counter has no formula for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._overloadpacket not in flop_registry:
+            self.calls[func._overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+class _Final(nn.Module):
+    """The part of a model that its final predictions need: tracing drops the rest."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.model(image).final.values())
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def model_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, int] = (480, 640)) -> Cost:
+    """Exact parameters and multiply-accumulates of convolutions and matrix products, on the meta device.
+
+    All predictions of the model are counted, those of intermediate stages too.
+
+    Args:
+        spec: the model; its weights are not loaded.
+        channels: output channels of every task.
+        size: (height, width) of the image in pixels, multiples of 32.
+    """
+    with torch.device("meta"):
+        model = build_model(replace(spec, weights=None), channels).eval()
+        image = torch.empty(1, 3, *size)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter, _Uncounted() as uncounted:
+        model(image)
+    # PyTorch counts a multiply-accumulate as two floating point operations.
+    by_operator = {op.__name__: flops // 2 for op, flops in counter.get_flop_counts()["Global"].items()}
+    return Cost(_parameters(model), sum(by_operator.values()), by_operator, dict(uncounted.calls))
+
+
+def fvcore_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, int] = (480, 640)) -> Cost:
+    """The same cost counted by fvcore: multiply-accumulates, plus its figures for normalisation and resizing.
+
+    Only what the final predictions need is counted. The model is allocated and run once on the CPU, because the trace
+    that fvcore needs cannot be taken on the meta device.
+
+    Args:
+        spec: the model; its weights are not loaded.
+        channels: output channels of every task.
+        size: (height, width) of the image in pixels, multiples of 32.
+    """
+    model = build_model(replace(spec, weights=None), channels).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # fvcore uses interfaces that PyTorch is about to retire
+        from fvcore.nn import FlopCountAnalysis
+
+        analysis = FlopCountAnalysis(_Final(model), torch.zeros(1, 3, *size))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        by_operator = {name: int(count) for name, count in analysis.by_operator().items()}
+    return Cost(_parameters(model), int(analysis.total()), by_operator, dict(analysis.unsupported_ops()))

@@ -1,0 +1,217 @@
+"""What every architecture keeps to: outputs, gradients, structure, ablations, errors for specs that do not fit."""
+
+from functools import cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_vectors import NYUD, PASCAL, spec
+
+from mtlrepro.errors import SpecError
+from mtlrepro.models import MODELS, build_model
+from mtlrepro.models.distillation import AttentionUnit
+from mtlrepro.models.fpm import FeaturePropagation
+from mtlrepro.models.mti_net import MTINet
+
+MAIN, ALL = "semseg depth", "semseg normals edges depth"
+SPECS = {
+    "stl": spec("stl", "semseg"),
+    "mtl": spec("mtl", MAIN),
+    "padnet": spec("padnet", MAIN, ALL, width=32),
+    "mti_net": spec("mti_net", MAIN, ALL),
+    "mti_net one task": spec("mti_net", "depth", "depth"),
+    "mti_net without fpm": spec("mti_net", MAIN, ALL, fpm=False),
+    "mti_net softmax over tasks": spec("mti_net", MAIN, ALL, fpm_softmax="tasks"),
+    "mti_net two scales": spec("mti_net", MAIN, ALL, scales=2),
+    "mti_net skipped scale": spec("mti_net", MAIN, ALL, scales=(0, 2, 3)),
+}
+
+
+def test_every_architecture_is_covered():
+    assert {s.arch for s in SPECS.values()} == set(MODELS)
+
+
+@cache
+def meta_model(name):
+    with torch.device("meta"):
+        return build_model(SPECS[name], NYUD)
+
+
+@cache
+def real_model(name):
+    torch.manual_seed(0)
+    return build_model(SPECS[name], NYUD).eval()
+
+
+@settings(max_examples=25, deadline=None)
+@given(name=st.sampled_from(list(SPECS)), batch=st.integers(1, 2), height=st.integers(1, 4), width=st.integers(1, 4))
+def test_output_sizes(name, batch, height, width):
+    height, width = 32 * height, 32 * width
+    with torch.no_grad():
+        outputs = real_model(name)(torch.zeros(batch, 3, height, width))
+    assert {t: p.shape for t, p in outputs.final.items()} == {
+        t: (batch, NYUD[t], height, width) for t in SPECS[name].main
+    }
+    strides = {"initial": 4, "scale_0": 4, "scale_1": 8, "scale_2": 16, "scale_3": 32}
+    for stage, predictions in outputs.stages.items():
+        size = height // strides[stage], width // strides[stage]
+        assert {t: p.shape for t, p in predictions.items()} == {t: (batch, NYUD[t], *size) for t in SPECS[name].aux}
+    assert [tuple(f.shape[-2:]) for f in outputs.features] == [(height // s, width // s) for s in (4, 8, 16, 32)]
+
+
+def test_meta_device():
+    outputs = meta_model("mti_net skipped scale").eval()(torch.empty(2, 3, 480, 640, device="meta"))
+    assert outputs.final["semseg"].is_meta
+    assert outputs.final["semseg"].shape == (2, 40, 480, 640)
+    assert outputs.stages["scale_2"]["depth"].shape == (2, 1, 30, 40)
+
+
+def test_stage_names():
+    image = torch.zeros(1, 3, 32, 32)
+    stages = {name: list(real_model(name)(image).stages) for name in SPECS}
+    assert stages["stl"] == stages["mtl"] == []
+    assert stages["padnet"] == ["initial"]
+    assert stages["mti_net"] == ["scale_0", "scale_1", "scale_2", "scale_3"]
+    assert stages["mti_net two scales"] == ["scale_0", "scale_1"]
+    assert stages["mti_net skipped scale"] == ["scale_0", "scale_2", "scale_3"]
+
+
+def gradients(name, with_stages):
+    model = real_model(name)
+    outputs = model(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)))
+    predictions = list(outputs.final.values())
+    if with_stages:
+        predictions += [p for stage in outputs.stages.values() for p in stage.values()]
+    loss = sum((p - 1).square().mean() for p in predictions)
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True))
+
+
+def unused_last_fusion(name):
+    """Layers of the backbone's last fusion that lead to a dropped scale only."""
+    dropped = set(range(4)) - set(getattr(real_model(name), "scales", range(4)))
+    return tuple(f"backbone.stage4.0.fuse_layers.{s}." for s in dropped)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_gradient_reaches_every_parameter(name):
+    found = gradients(name, with_stages=True)
+    assert all(n.startswith(unused_last_fusion(name)) for n, g in found.items() if g is None)
+    used = {n: g for n, g in found.items() if g is not None}
+    assert all(g.isfinite().all() for g in used.values())
+    # A mask over one task is constant, and a gate with one hidden unit may rest at its ReLU: zero, yet connected.
+    constant = (".attention.",) if len(SPECS[name].aux) == 1 else ()
+    zero = [n for n, g in used.items() if not g.any() and not any(part in n for part in (".gate.", *constant))]
+    assert zero == []
+
+
+@pytest.mark.parametrize("name", ["padnet", "mti_net"])
+def test_final_loss_skips_nothing_but_initial_predictions(name):
+    without = [n for n, g in gradients(name, with_stages=False).items() if g is None]
+    expected = [n for n, _ in real_model(name).named_parameters() if "predictions." in n]
+    assert without == expected
+    assert expected
+
+
+@pytest.mark.parametrize("name", ["padnet", "mti_net"])
+def test_auxiliary_tasks_reach_the_final_prediction(name):
+    found = gradients(name, with_stages=False)
+    assert any(g is not None and g.any() for n, g in found.items() if ".normals." in n and "features" in n)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_float64(name):
+    torch.manual_seed(0)
+    model = build_model(SPECS[name], NYUD).double().eval()
+    image = torch.rand(1, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        double, single = model(image), real_model(name)(image.float())
+    for task, prediction in double.final.items():
+        assert prediction.dtype == torch.float64
+        torch.testing.assert_close(prediction.float(), single.final[task], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("main", "aux", "channels", "units"),
+    [
+        (MAIN, MAIN, NYUD, 8),
+        (MAIN, ALL, NYUD, 24),
+        (" ".join(PASCAL), " ".join(PASCAL), PASCAL, 80),
+        ("semseg parts saliency", "semseg parts saliency edges", PASCAL, 36),
+    ],
+)
+def test_number_of_attention_units(main, aux, channels, units):
+    with torch.device("meta"):
+        model = build_model(spec("mti_net", main, aux), channels)
+    assert sum(isinstance(m, AttentionUnit) for m in model.modules()) == units
+
+
+def first_width(model, scale):
+    return model.initial[str(scale)].features["depth"][0].conv1.in_channels
+
+
+def test_heads_see_the_next_coarser_kept_scale():
+    widths = (8, 16, 32, 64)
+    assert [first_width(meta_model("mti_net"), s) for s in range(4)] == [8 + 16, 16 + 32, 32 + 64, 64]
+    assert [first_width(meta_model("mti_net without fpm"), s) for s in range(4)] == list(widths)
+    assert [first_width(meta_model("mti_net two scales"), s) for s in (0, 1)] == [8 + 16, 16]
+    assert [first_width(meta_model("mti_net skipped scale"), s) for s in (0, 2, 3)] == [8 + 32, 32 + 64, 64]
+
+
+def test_propagation_modules_are_at_all_kept_scales_but_the_finest():
+    def scales(name):
+        return list(meta_model(name).fpm)
+
+    assert scales("mti_net") == ["1", "2", "3"]
+    assert scales("mti_net skipped scale") == ["2", "3"]
+    assert scales("mti_net without fpm") == []
+    assert not any(isinstance(m, FeaturePropagation) for m in meta_model("mti_net without fpm").modules())
+
+
+def test_number_and_indices_of_scales_are_one_network():
+    def state(scales):
+        torch.manual_seed(3)
+        return build_model(spec("mti_net", MAIN, ALL, scales=scales), NYUD).state_dict()
+
+    by_number, by_index = state(3), state((0, 1, 2))
+    assert by_number.keys() == by_index.keys()
+    assert all(torch.equal(t, by_index[name]) for name, t in by_number.items())
+
+
+@pytest.mark.parametrize("scales", [0, 5, -1, (), (1, 2), (0, 0, 1), (0, 2, 1), (0, 4)])
+def test_bad_scales_are_named(scales):
+    with torch.device("meta"), pytest.raises(SpecError, match=r"scales: cannot keep scales.*from 1 to 4"):
+        build_model(spec("mti_net", MAIN, MAIN, scales=scales), NYUD)
+
+
+@pytest.mark.parametrize("width", [0, 30, "256"])
+def test_bad_width_is_named(width):
+    with torch.device("meta"), pytest.raises(SpecError, match=r"width: .*Give a multiple of 4"):
+        build_model(spec("padnet", MAIN, MAIN, width=width), NYUD)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (spec("mti-net", MAIN, MAIN), "unknown architecture 'mti-net'. Did you mean 'mti_net'"),
+        (spec("mtl", MAIN, backbone="hrnet"), "unknown backbone 'hrnet'. Did you mean 'hrnet"),
+        (spec("mti_net", MAIN, MAIN, scale=3), "unknown option of architecture mti_net 'scale'. Did you mean 'scales'"),
+        (spec("mtl", MAIN, width=64), "unknown option of architecture mtl 'width'. Known: none"),
+        (spec("mtl", "semsge"), "unknown task 'semsge'. Did you mean 'semseg'"),
+        (spec("mti_net", MAIN, "semseg normals"), "'depth' is not among .* add depth to aux"),
+        (spec("padnet", MAIN), "'semseg' is not among .* add semseg, depth to aux"),
+        (spec("mtl", MAIN, ALL), "architecture mtl has no front-end.*Leave aux empty"),
+        (spec("stl", MAIN), "single-task network cannot predict .*'mtl'"),
+        (spec("mtl", "depth depth"), "named twice"),
+        (spec("mtl", ""), "no main task"),
+    ],
+    ids=lambda value: value.arch if hasattr(value, "arch") else "",
+)
+def test_specs_that_do_not_fit(bad, message):
+    with torch.device("meta"), pytest.raises(SpecError, match=message):
+        build_model(bad, NYUD)
+
+
+def test_names_resolve_to_classes():
+    assert MODELS["mti_net"] is MTINet

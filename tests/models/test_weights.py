@@ -1,0 +1,149 @@
+"""Pretrained weights: strict loading from small files, and clear errors for every way a file can be wrong."""
+
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mtlrepro.errors import DataError, SpecError
+from mtlrepro.models import build_model
+from mtlrepro.models.hrnet import HRNET18, HRNET_NANO
+from mtlrepro.models.weights import FOLDER_VARIABLE, load_weights
+from mtlrepro.suite.spec import ModelSpec
+
+TAG = "nano.test"
+HEAD = {"classifier.weight": torch.zeros(3, 4), "incre_modules.0.0.conv1.weight": torch.zeros(2)}
+SOME = "stage4.0.branches.3.0.conv1.weight"
+
+
+@pytest.fixture(autouse=True)
+def no_weights_folder(monkeypatch):
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    torch.manual_seed(7)
+    return HRNET_NANO.build().state_dict()
+
+
+@pytest.fixture
+def backbone():
+    torch.manual_seed(8)
+    return HRNET_NANO.build()
+
+
+def assert_refused(backbone, folder, match):
+    before = {name: t.clone() for name, t in backbone.state_dict().items()}
+    with pytest.raises(DataError, match=match):
+        load_weights(backbone, TAG, folder)
+    assert all(torch.equal(t, before[name]) for name, t in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_loads_and_counts(tmp_path, checkpoint, backbone, suffix):
+    file = tmp_path / f"{TAG}.{suffix}"
+    (save_file if suffix == "safetensors" else torch.save)({**checkpoint, **HEAD}, file)
+    report = load_weights(backbone, TAG, tmp_path)
+    assert (report.matched, report.dropped, report.defaulted) == (len(checkpoint), len(HEAD), 0)
+    assert report.source == str(file)
+    assert all(torch.equal(t, checkpoint[name]) for name, t in backbone.state_dict().items())
+
+
+def test_checkpoint_without_step_counters(tmp_path, checkpoint, backbone):
+    old = {name: t for name, t in checkpoint.items() if not name.endswith("num_batches_tracked")}
+    save_file(old, tmp_path / f"{TAG}.safetensors")
+    report = load_weights(backbone, TAG, tmp_path)
+    assert report.matched == len(old)
+    assert report.defaulted == len(checkpoint) - len(old) > 0
+
+
+def test_missing_tensor_is_named(tmp_path, checkpoint, backbone):
+    save_file({k: v for k, v in checkpoint.items() if k != SOME}, tmp_path / f"{TAG}.safetensors")
+    assert_refused(backbone, tmp_path, rf"{TAG}.safetensors: {SOME}: tensor is missing \(1 in all\). Replace it")
+
+
+def test_extra_tensor_is_named(tmp_path, checkpoint, backbone):
+    save_file({**checkpoint, "stage5.weight": torch.zeros(1)}, tmp_path / f"{TAG}.safetensors")
+    assert_refused(backbone, tmp_path, "stage5.weight: no such tensor in the backbone")
+
+
+def test_wrong_shape_is_named(tmp_path, checkpoint, backbone):
+    save_file({**checkpoint, SOME: torch.zeros(2, 3)}, tmp_path / f"{TAG}.safetensors")
+    assert_refused(backbone, tmp_path, rf"{SOME}: shape \(2, 3\), expected \(64, 64, 3, 3\)")
+
+
+def test_non_finite_tensor_is_named(tmp_path, checkpoint, backbone):
+    save_file({**checkpoint, SOME: torch.full_like(checkpoint[SOME], torch.nan)}, tmp_path / f"{TAG}.safetensors")
+    assert_refused(backbone, tmp_path, f"{SOME}: values are not finite")
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize("kept", [0, 10, 5000, -1])
+def test_truncated_file_is_named(tmp_path, checkpoint, backbone, suffix, kept):
+    file = tmp_path / f"{TAG}.{suffix}"
+    (save_file if suffix == "safetensors" else torch.save)(checkpoint, file)
+    file.write_bytes(file.read_bytes()[:kept])
+    assert_refused(backbone, tmp_path, f"{TAG}.{suffix}: cannot be read as tensors")
+
+
+class Code:
+    """Runs a shell command when unpickled."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def test_pickled_code_is_not_run(tmp_path, backbone):
+    marker = tmp_path / "ran"
+    torch.save({"conv1.weight": Code(f"touch {marker}")}, tmp_path / f"{TAG}.pth")
+    assert_refused(backbone, tmp_path, f"{TAG}.pth: cannot be read as tensors")
+    assert not marker.exists()
+
+
+def test_nested_checkpoint_is_refused(tmp_path, checkpoint, backbone):
+    torch.save({"state_dict": checkpoint}, tmp_path / f"{TAG}.pth")
+    assert_refused(backbone, tmp_path, "holds a dict, not tensors by name. Save a plain state dict")
+
+
+def test_empty_folder_names_both_files(tmp_path, backbone):
+    assert_refused(backbone, tmp_path, f"neither {TAG}.safetensors nor {TAG}.pth is there.*{FOLDER_VARIABLE}")
+
+
+def test_no_network_names_the_folder_variable(monkeypatch, backbone):
+    def offline(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("timm.models.load_state_dict_from_hf", offline)
+    assert_refused(backbone, None, rf"timm/{TAG}.*OSError.*Download {TAG}.safetensors.*{FOLDER_VARIABLE}")
+
+
+def test_hub_is_asked_for_the_pinned_tag(monkeypatch, checkpoint, backbone):
+    asked = []
+    monkeypatch.setattr(
+        "timm.models.load_state_dict_from_hf", lambda address, **kwargs: asked.append((address, kwargs)) or checkpoint
+    )
+    assert load_weights(backbone, TAG).source == f"timm/{TAG}"
+    assert asked == [(f"timm/{TAG}", {"weights_only": True})]
+
+
+def test_build_model_loads_what_the_spec_pins(tmp_path, monkeypatch):
+    (tag,) = HRNET18.weights
+    saved = HRNET18.build().state_dict()
+    save_file(saved, tmp_path / f"{tag}.safetensors")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    model = build_model(ModelSpec("stl", "hrnet18", ("depth",), weights=tag), {"depth": 1})
+    assert model.backbone.weights_report.matched == len(saved)
+    assert torch.equal(model.backbone.conv1.weight, saved["conv1.weight"])
+    assert build_model(ModelSpec("stl", "hrnet18", ("depth",)), {"depth": 1}).backbone.weights_report is None
+
+
+def test_a_tag_of_another_backbone_is_refused():
+    with pytest.raises(
+        SpecError, match=r"weights tag of backbone hrnet18 'hrnet_w18_small_v2.gluon_in1k'. Did you mean"
+    ):
+        build_model(ModelSpec("stl", "hrnet18", ("depth",), weights="hrnet_w18_small_v2.gluon_in1k"), {"depth": 1})
