@@ -51,7 +51,9 @@ class MissingExtra(ReproError):
     """An optional dependency is needed; the message names the extra that brings it."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str], *, file: str | Path | None = None, field: str | None = None) -> SpecError:
+def unknown(
+    kind: str, name: str, known: Iterable[str], *, file: str | Path | None = None, field: str | None = None
+) -> SpecError:
     """A `SpecError` for an unknown name, with the nearest known names as the mend.
 
     Example:
@@ -61,4 +63,6 @@ def unknown(kind: str, name: str, known: Iterable[str], *, file: str | Path | No
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
-    return SpecError(f"unknown {kind} {name!r}", file=file, field=field, mend=f"{hint}Known: {', '.join(known) or 'none'}")
+    return SpecError(
+        f"unknown {kind} {name!r}", file=file, field=field, mend=f"{hint}Known: {', '.join(known) or 'none'}"
+    )

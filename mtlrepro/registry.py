@@ -33,6 +33,9 @@ class Registry(Mapping[str, Any]):
             raise unknown(self.kind, name, self._targets)
         return self._targets[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._targets  # the mixin's would import, and raise for what is not there
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._targets)
 

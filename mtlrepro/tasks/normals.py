@@ -14,7 +14,6 @@ from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.normals import PooledNormals
 from mtlrepro.tasks.base import Task, full_precision, masked_mean, to_picture
 
-
 EPS = 1e-12
 """Length below which a predicted vector is not stretched to unit length."""
 

@@ -1,0 +1,157 @@
+"""Datasets by name or by description file, without importing any of them before it is used.
+
+A *generated* dataset needs no files (`scenes`). A dataset *on disk* is one description in TOML
+(`mtlrepro.data.description`): the built-in ones lie in `layouts/`, a user's own is named by its path.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtlrepro.errors import DataError, ReproError, SpecError, unknown
+from mtlrepro.registry import Registry
+
+if TYPE_CHECKING:
+    from mtlrepro.data.sample import Dataset, DatasetInfo
+    from mtlrepro.suite.spec import DataSpec, Options
+
+DATA_ENV = "MTLREPRO_DATA"
+"""Environment variable that names the folder of all datasets on disk."""
+
+LAYOUTS = Path(__file__).parent / "layouts"
+
+DATASETS = Registry(
+    "dataset",
+    {"scenes": "mtlrepro.data.scenes.dataset:Scenes", "nyuv2": "mtlrepro.data.folder:Folder"},
+)
+
+GENERATED_LENGTH = {"train": 795, "val": 654}
+"""Samples of a generated split whose `DataSpec` names no number: as many as NYUD-v2 has (795 / 654)."""
+
+_FROM_CALLER = {"self", "description", "split", "root", "size", "length", "cache"}
+
+
+def target(name: str) -> str:
+    """The `"module:attribute"` of the class that serves a dataset name or description path (nothing is imported)."""
+    return DATASETS.target("nyuv2") if name.endswith(".toml") else DATASETS.target(name)
+
+
+def description_file(name: str) -> Path | None:
+    """The description behind a dataset: a built-in layout or the user's own file; None for a generated dataset."""
+    if name.endswith(".toml"):
+        return Path(name)
+    DATASETS.target(name)
+    layout = LAYOUTS / f"{name}.toml"
+    return layout if layout.is_file() else None
+
+
+def data_root_of(data_root: Path | str | None) -> Path | None:
+    """`data_root`, else the folder named by the environment variable `MTLREPRO_DATA`, else None."""
+    chosen = data_root or os.environ.get(DATA_ENV)
+    return Path(chosen).expanduser() if chosen else None
+
+
+def build_dataset(
+    spec: DataSpec, split: str, data_root: Path | str | None = None, cache: Path | str | None = None
+) -> Dataset:
+    """One split of the dataset that a `DataSpec` names.
+
+    `spec.train` / `spec.val` keep the first n samples of the split, in the dataset's own order (order of the id
+    list, or of sorted ids). `spec.options` are keyword arguments of the dataset's class.
+
+    Args:
+        spec: name or path of a `.toml` description, number of samples, options.
+        split: "train" or "val".
+        data_root: folder that holds the built-in datasets; by default what `MTLREPRO_DATA` names. A user's own
+            description finds its files by itself.
+        cache: folder for the hashes of dataset files, so that `digest` reads each file once; None keeps none.
+
+    Raises:
+        SpecError: unknown dataset, split or option.
+        DataError: the dataset is not there, or not as described.
+    """
+    if split not in GENERATED_LENGTH:
+        raise unknown("split", split, GENERATED_LENGTH)
+    module, attribute = target(spec.name).split(":")
+    cls = getattr(importlib.import_module(module), attribute)
+    options = dict(spec.options)
+    known = set(inspect.signature(cls.__init__).parameters) - _FROM_CALLER
+    for option in options:
+        if option not in known:
+            raise unknown("option", option, known, file=f"dataset {spec.name}", field="options")
+    length = {"train": spec.train, "val": spec.val}[split]
+    if length is not None and length < 1:
+        raise SpecError(f"{length} samples", field=f"data.{split}", mend="Give a positive number, or none for all")
+    description = description_file(spec.name)
+    if description is None:
+        return cls(
+            split=split, size=tuple(spec.size), length=GENERATED_LENGTH[split] if length is None else length, **options
+        )
+    root = _root(spec.name, data_root)
+    return cls(description=description, split=split, root=root, length=length, cache=cache, **options)
+
+
+def dataset_info(name: str, options: Options = ()) -> DatasetInfo:
+    """What a dataset predicts and shows, without its files being there.
+
+    Raises:
+        SpecError: unknown dataset name or option.
+        DataError: a user's description is missing or wrong.
+    """
+    description = description_file(name)
+    if description is None:
+        module, attribute = target(name).split(":")
+        return getattr(importlib.import_module(module), attribute)("val", (32, 32), 1, **dict(options)).info
+    return importlib.import_module("mtlrepro.data.description").load(description).info
+
+
+def find_dataset(name: str, data_root: Path | str | None = None) -> Path | str:
+    """Where a dataset lies, or the reason (one line of text) why it cannot be used.
+
+    All files of both splits must be there (names only, and one sample of each split is decoded). A generated
+    dataset lies in this package.
+
+    Raises:
+        SpecError: unknown dataset name.
+    """
+    description = description_file(name)
+    if description is None:
+        return Path(__file__).parent / name
+    try:
+        folder = importlib.import_module("mtlrepro.data.folder")
+        return folder.check(description, _root(name, data_root))
+    except ReproError as error:
+        return str(error) if str(error).startswith(name) else f"{name}: {error}"
+
+
+def describe(name: str = "folder") -> str:
+    """Plain text on what a dataset needs: every path, format and count; "folder" tells how to describe one's own.
+
+    Raises:
+        SpecError: unknown dataset name.
+    """
+    module: Any = importlib.import_module("mtlrepro.data.description")
+    if name == "folder":
+        return module.FORMAT
+    description = description_file(name)
+    if description is None:
+        return f"{name}: generated while it is used; needs no files and no download.\n"
+    return module.describe(description)
+
+
+def _root(name: str, data_root: Path | str | None) -> Path | None:
+    """The folder a description's `root` is relative to; None means the description's own folder."""
+    if name.endswith(".toml"):
+        return None
+    root = data_root_of(data_root)
+    if root is None:
+        raise DataError(
+            "not found: no folder of datasets is known",
+            file=name,
+            mend=f"Set {DATA_ENV} or give --data-root; `mtlrepro data --describe {name}` lists the files it needs",
+        )
+    return root
