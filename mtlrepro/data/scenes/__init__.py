@@ -1,0 +1,1 @@
+"""Embedded scenes: procedural indoor rooms by analytic ray casting, with every label exact."""
