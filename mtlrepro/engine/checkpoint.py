@@ -1,0 +1,178 @@
+"""Checkpoints: one safetensors file with weights, optimizer state and position; loading executes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mtlrepro.errors import StoreError
+
+SCHEMA_VERSION = 1
+MEND = "Delete the file to train this run again from the start"
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run has come.
+
+    Attributes:
+        step: optimizer steps done.
+        seconds: time spent so far, by kind; a resumed run goes on counting.
+    """
+
+    step: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def save(
+    path: Path, model: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer, position: Position
+) -> None:
+    """Write atomically (temporary file, then rename): a kill leaves the old checkpoint or the new one.
+
+    Args:
+        path: target file.
+        model: its parameters and buffers are stored.
+        objective: an objective may own parameters; they are stored too.
+        optimizer: per-parameter tensors and scalars are stored; the learning rate is a function of the step.
+        position: see `Position`.
+
+    Raises:
+        StoreError: if the disk is full or read-only; the old checkpoint stays then.
+    """
+    tensors, scalars = _flatten(model, objective, optimizer)
+    meta = {
+        "schema_version": str(SCHEMA_VERSION),
+        "position": json.dumps({"step": position.step, "seconds": position.seconds}, sort_keys=True),
+        "optimizer": json.dumps(scalars, sort_keys=True),
+    }
+    meta["crc32"] = str(_crc(tensors, meta))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata=meta)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # or a power cut could leave a renamed, empty file
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        mend = "Free disk space or choose another --runs folder"
+        raise StoreError(f"cannot write the checkpoint: {error}", file=path, mend=mend) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def load(
+    path: Path, model: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> Position:
+    """Restore what `save` stored, all or nothing of model and objective, and return the position.
+
+    Raises:
+        StoreError: truncated or altered file, another schema version, or tensors that do not fit.
+    """
+    tensors, meta = read(path)
+    modules = {"model": model, "objective": objective}
+    states = {part: _part(tensors, part) for part in modules}
+    for part, module in modules.items():
+        _check_fit(path, part, states[part], module.state_dict())
+    if optimizer is not None:
+        _restore_optimizer(path, optimizer, _part(tensors, "optimizer"), json.loads(meta["optimizer"]))
+    for part, module in modules.items():
+        module.load_state_dict(states[part])
+    return Position(**json.loads(meta["position"]))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of a checkpoint, with the integrity of both checked.
+
+    Raises:
+        StoreError: as for `load`.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = file.metadata() or {}
+            # Copied: the file is memory-mapped, and must not stay open under a running training.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise StoreError(f"corrupt checkpoint: {error}", file=path, mend=MEND) from error
+    version = meta.get("schema_version")
+    if version != str(SCHEMA_VERSION):
+        problem = f"schema version {version!r}, this program reads {SCHEMA_VERSION}"
+        raise StoreError(problem, file=path, field="schema_version", mend=MEND)
+    stored = meta.pop("crc32", None)
+    if stored != str(_crc(tensors, meta)):
+        problem = "corrupt checkpoint: the checksum does not match the contents"
+        raise StoreError(problem, file=path, field="crc32", mend=MEND)
+    return tensors, meta
+
+
+def _flatten(
+    model: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"objective.{k}": v for k, v in objective.state_dict().items()}
+    scalars: dict[str, Any] = {}
+    for index, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{name}"] = value
+            elif value is not None:  # SGD without momentum keeps a None
+                scalars[f"{index}.{name}"] = value
+    return {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, scalars
+
+
+def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {k.removeprefix(f"{part}."): v for k, v in tensors.items() if k.startswith(f"{part}.")}
+
+
+def _check_fit(path: Path, part: str, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    for name in sorted(own.keys() | state.keys()):
+        where = f"{part}.{name}"
+        if name not in state or name not in own:
+            problem = "missing" if name not in state else "unexpected"
+            raise StoreError(f"{problem} tensor", file=path, field=where, mend=MEND)
+        found, wanted = state[name], own[name]
+        if found.shape != wanted.shape or found.dtype != wanted.dtype:
+            problem = f"{tuple(found.shape)} {found.dtype} does not fit {tuple(wanted.shape)} {wanted.dtype}"
+            raise StoreError(problem, file=path, field=where, mend=MEND)
+
+
+def _restore_optimizer(
+    path: Path, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]
+) -> None:
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in [*tensors.items(), *scalars.items()]:
+        number, _, name = key.partition(".")
+        index, where = int(number), f"optimizer.{key}"
+        if index >= len(params):
+            raise StoreError("unexpected tensor", file=path, field=where, mend=MEND)
+        shape = params[index].shape
+        if isinstance(value, Tensor) and value.ndim and value.shape != shape:
+            problem = f"shape {tuple(value.shape)} does not fit {tuple(shape)}"
+            raise StoreError(problem, file=path, field=where, mend=MEND)
+        state.setdefault(index, {})[name] = value
+    names = {name for entry in state.values() for name in entry}
+    for index, entry in state.items():  # a parameter without a gradient has no state, any other has all of it
+        for name in names - entry.keys():
+            raise StoreError("missing tensor", file=path, field=f"optimizer.{index}.{name}", mend=MEND)
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _crc(tensors: Mapping[str, Tensor], meta: Mapping[str, str]) -> int:
+    """Checksum of everything that is restored: metadata, and names, types, shapes and bytes of the tensors."""
+    crc = zlib.crc32(json.dumps(dict(meta), sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
+        crc = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, crc)
+    return crc

@@ -1,0 +1,181 @@
+"""Evaluation: every view of a run, every protocol of its tasks, in one pass over the samples."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtlrepro.data.sample import Sample, normalise
+from mtlrepro.errors import DataError
+from mtlrepro.metrics.base import Metric
+from mtlrepro.models.outputs import Outputs
+from mtlrepro.suite.store import write_failure
+from mtlrepro.tasks.base import Task
+
+Meters = dict[str, dict[str, list[Metric]]]
+"""View ("final" or a stage's name) -> task -> accumulators."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Where and for which samples predictions are kept as pictures (PNG, see `write_pictures`)."""
+
+    folder: Path
+    indices: tuple[int, ...] = (0, 1, 2)
+
+
+FORWARD = 8
+"""Images that go through the network together. Kernels chosen for another number of images round differently, so
+groups are always full: the last one is filled up with copies, and no figure depends on how a split is divided."""
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    tasks: Mapping[str, Task],
+    samples: Iterable[tuple[Tensor, Sample]],
+    *,
+    device: torch.device,
+    gallery: Gallery | None = None,
+) -> Meters:
+    """Accumulate the metrics of all views over (network-size image, native sample) pairs.
+
+    Predictions follow the protocol of MTI-Net's evaluation: intermediate predictions are upsampled bilinearly to
+    the network's input size, decoded there, then resized to the label's own size (class ids nearest, everything
+    else bilinear).
+
+    Args:
+        model: evaluated in evaluation mode; the training mode of each of its modules is restored.
+        tasks: tasks to evaluate; those a view does not predict are left out of that view.
+        samples: (uint8 (3, H, W) image at network size, sample with native labels) pairs.
+        device: where the model lives.
+        gallery: keep pictures of some samples.
+
+    Returns:
+        Accumulators, so that halves of a split can be merged; `figures` turns them into numbers.
+
+    Raises:
+        DataError: a label does not fit its task, naming the sample.
+        StoreError: a picture cannot be written.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    meters: Meters = {}
+    try:
+        for position, image, sample, predictions in _predictions(model, tasks, samples, device):
+            targets = {name: _target(task, sample, position) for name, task in tasks.items()}
+            show = gallery is not None and position in gallery.indices
+            for view, by_task in predictions.items():
+                for name, decoded in by_task.items():
+                    target = targets[name][None].to(device)
+                    native = resize_prediction(decoded, target.shape[-2:])
+                    for metric in _accumulators(meters, view, name, tasks[name]):
+                        metric.update(native, target)
+                    if gallery and show:
+                        _write(gallery.folder / f"{position}_{view}_{name}.png", tasks[name].picture(native[0].cpu()))
+            if gallery and show:
+                _write(gallery.folder / f"{position}_image.png", image.permute(1, 2, 0).cpu().numpy())
+                for name, task in tasks.items():
+                    _write(gallery.folder / f"{position}_target_{name}.png", task.picture(targets[name].cpu()))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return meters
+
+
+def figures(meters: Meters) -> dict[str, float]:
+    """Flat figures: "<view>.<task>.<figure>" -> value in the metric's own unit."""
+    return {
+        f"{view}.{task}.{figure}": value
+        for view, by_task in meters.items()
+        for task, accumulators in by_task.items()
+        for metric in accumulators
+        for figure, value in metric.compute().items()
+    }
+
+
+def merge(first: Meters, second: Meters) -> Meters:
+    """Add the second part's sums to the first's and return the first; a part may have seen no sample."""
+    for view, by_task in second.items():
+        for task, accumulators in by_task.items():
+            mine = first.setdefault(view, {}).setdefault(task, accumulators)
+            for metric, other in zip(mine, accumulators, strict=True):
+                if metric is not other:
+                    metric.merge(other)
+    return first
+
+
+def resize_prediction(decoded: Tensor, size: tuple[int, ...] | torch.Size) -> Tensor:
+    """Decoded predictions (B, ..., H, W) at the label's size: ids nearest, all else bilinear (half-pixel centres)."""
+    if decoded.shape[-2:] == torch.Size(size):
+        return decoded
+    if decoded.is_floating_point():
+        return F.interpolate(decoded, size=tuple(size), mode="bilinear", align_corners=False)
+    return F.interpolate(decoded[:, None].float(), size=tuple(size), mode="nearest-exact")[:, 0].to(decoded.dtype)
+
+
+def _predictions(
+    model: nn.Module, tasks: Mapping[str, Task], samples: Iterable[tuple[Tensor, Sample]], device: torch.device
+) -> Iterator[tuple[int, Tensor, Sample, dict[str, dict[str, Tensor]]]]:
+    """(position, image, sample, view -> task -> decoded prediction (1, ..., H, W) at network size) of every sample."""
+    position = 0
+    for group in _groups(samples):
+        images = [image for image, _ in group]
+        images += images[-1:] * (FORWARD - len(group))
+        batch = normalise(torch.stack(images)).to(device)
+        views = {
+            view: {name: tasks[name].decode(raw) for name, raw in by_task.items() if name in tasks}
+            for view, by_task in _views(model(batch), batch.shape[-2:]).items()
+        }
+        for i, (image, sample) in enumerate(group):
+            yield position, image, sample, {v: {t: d[i : i + 1] for t, d in p.items()} for v, p in views.items()}
+            position += 1
+
+
+def _views(outputs: Outputs, size: torch.Size) -> dict[str, dict[str, Tensor]]:
+    stages = {
+        stage: {
+            t: F.interpolate(p, size=tuple(size), mode="bilinear", align_corners=False) for t, p in predictions.items()
+        }
+        for stage, predictions in outputs.stages.items()
+    }
+    return {"final": outputs.final, **stages}
+
+
+def _groups(samples: Iterable[tuple[Tensor, Sample]]) -> Iterator[list[tuple[Tensor, Sample]]]:
+    stream = iter(samples)
+    while group := list(itertools.islice(stream, FORWARD)):
+        yield group
+
+
+def _accumulators(meters: Meters, view: str, name: str, task: Task) -> list[Metric]:
+    by_task = meters.setdefault(view, {})
+    if name not in by_task:
+        by_task[name] = task.metrics()
+    return by_task[name]
+
+
+def _target(task: Task, sample: Sample, position: int) -> Tensor:
+    where = f"evaluation sample {position}"
+    if task.name not in sample:
+        raise DataError("no label", file=where, field=task.name, mend="Label it, or leave the task out")
+    try:
+        return task.collate(sample[task.name])
+    except DataError as error:
+        raise DataError(error.problem, file=error.file or where, field=error.field, mend=error.mend) from error
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    except OSError as error:
+        raise write_failure(path, error) from error

@@ -1,0 +1,137 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtlrepro.data.sample import Batch
+from mtlrepro.engine.determinism import derive, seed_generators
+from mtlrepro.engine.optim import learning_rate
+from mtlrepro.errors import TrainingError
+from mtlrepro.objectives.base import Losses, Objective
+from mtlrepro.suite.spec import Recipe
+
+LOG_LINES = 100
+"""Training lines a run logs, about: every (steps // LOG_LINES)-th step, and the last."""
+
+
+@dataclass
+class Hooks:
+    """What the loop tells its caller; none of it can change a result.
+
+    Attributes:
+        log: receives one JSON-able line at a time: {"step", "loss", "terms", "lr"}.
+        due: is the state after that many steps going to be stored or evaluated? Only a finite one ever is.
+        after_step: called after each step with the number of steps done, whether storing is due, and the seconds
+            spent in steps so far.
+    """
+
+    log: Callable[[dict[str, Any]], None]
+    due: Callable[[int], bool]
+    after_step: Callable[[int, bool, float], None]
+
+
+def train(
+    model: nn.Module,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[tuple[int, Batch]],
+    *,
+    recipe: Recipe,
+    steps_per_epoch: int,
+    seed: int,
+    device: torch.device,
+    hooks: Hooks,
+) -> float:
+    """Run every (step, batch) of `batches` and return the seconds spent in steps (data and hooks excluded).
+
+    On a GPU, which works on while the loop waits for data, these seconds are no step time;
+    `mtlrepro.profiling.speed` measures that.
+
+    Args:
+        model: in training mode afterwards.
+        objective: maps model, outputs, batch and step to losses; its parameters train along.
+        optimizer: over both.
+        batches: (0-based global step, batch) pairs, from the resume point to the end.
+        recipe: for the learning rate.
+        steps_per_epoch: the learning rate changes every so many steps.
+        seed: the run's seed; every step derives its own generator state from it.
+        device: where model and objective live.
+        hooks: see `Hooks`.
+
+    Raises:
+        TrainingError: when a loss, or a weight about to be stored, is not finite; nothing of it is stored.
+    """
+    model.train()
+    objective.train()
+    steps = recipe.epochs * steps_per_epoch
+    every = max(1, steps // LOG_LINES)
+    unchecked: list[tuple[int, Tensor, Losses]] = []
+    seconds = 0.0
+    for step, batch in batches:
+        start = time.perf_counter()
+        seed_generators(derive(seed, "step", step), device)
+        lr = learning_rate(recipe, step // steps_per_epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        batch = batch.to(device)
+        losses = objective(model, model(batch.image), batch, step)
+        optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        optimizer.step()
+        done = step + 1
+        losses = Losses(losses.total.detach(), losses.terms)
+        unchecked.append((done, batch.index, losses))
+        log_now = step % every == 0 or done == steps
+        due = hooks.due(done)
+        # Reading a loss waits for the device, so a GPU is asked only when the answer is needed.
+        if device.type == "cpu" or log_now or due:
+            _check_losses(unchecked)
+            unchecked.clear()
+        if due or done == steps:
+            _check_state(model, objective, done)
+        seconds += time.perf_counter() - start
+        if log_now:
+            hooks.log({"step": done, "loss": float(losses.total), "terms": _floats(losses.terms), "lr": lr})
+        hooks.after_step(done, due, seconds)
+    return seconds
+
+
+def _check_losses(steps: list[tuple[int, Tensor, Losses]]) -> None:
+    """Raise at the first (step, samples, losses) whose total is not finite; one read of the device for all."""
+    if len(steps) == 1:  # on a CPU, where the stack would cost more than the rest
+        totals = [float(steps[0][2].total)]
+    else:
+        totals = torch.stack([losses.total for _, _, losses in steps]).tolist()
+    for (done, index, losses), total in zip(steps, totals, strict=True):
+        if not math.isfinite(total):
+            raise TrainingError(
+                f"the loss is not finite at step {done}: {_floats(losses.terms)}",
+                field="loss",
+                mend="Lower the learning rate or look at the labels of these samples: "
+                f"{index.tolist()}; the last checkpoint before it is kept",
+            )
+
+
+def _check_state(model: nn.Module, objective: nn.Module, done: int) -> None:
+    """A finite loss can have a gradient that is not: then what is stored would be lost, and the figures void."""
+    state = {**model.state_dict(prefix="model."), **objective.state_dict(prefix="objective.")}
+    finite = torch.stack([torch.isfinite(value).all() for value in state.values()]).tolist()
+    for name, good in zip(state, finite, strict=True):
+        if not good:
+            raise TrainingError(
+                f"the weights are not finite after step {done}",
+                field=name,
+                mend="Lower the learning rate; the last checkpoint before it is kept",
+            )
+
+
+def _floats(terms: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(value) for name, value in terms.items()}
