@@ -1,0 +1,1 @@
+"""Tables, what is expected of them, the runs behind them, and what is concluded."""

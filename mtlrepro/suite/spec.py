@@ -10,7 +10,8 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mtlrepro.errors import SpecError, unknown
 
@@ -122,7 +123,9 @@ class RunSpec:
         tasks = "+".join(m.main)
         extra = [t for t in m.aux if t not in m.main]
         opts = ",".join(f"{k}={v}" for k, v in m.options)
-        return f"{m.arch}/{m.backbone}[{tasks}{'|' + '+'.join(extra) if extra else ''}]{'{' + opts + '}' if opts else ''}"
+        return (
+            f"{m.arch}/{m.backbone}[{tasks}{'|' + '+'.join(extra) if extra else ''}]{'{' + opts + '}' if opts else ''}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` turns back into an equal spec."""
@@ -133,24 +136,74 @@ class RunSpec:
         """The inverse of `to_json`.
 
         Raises:
-            SpecError: on an unknown or missing key, naming `file` and the key.
+            SpecError: on an unknown or missing key or a value of another type, naming `file` and the key.
         """
         return _build(cls, value, file, "spec")
 
     def hash(self) -> str:
-        """Hex digest of the spec's canonical JSON (16 digits)."""
+        """Hex digest of the spec's canonical JSON (16 digits); equal specs have equal hashes.
+
+        Raises:
+            SpecError: if a number in it is not finite.
+        """
         return digest(self.to_json())
 
 
 def digest(value: Any, length: int = 16) -> str:
-    """Hex SHA-256 of a JSON value in canonical form (sorted keys, no blanks)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Hex SHA-256 of a JSON value in canonical form: sorted keys, no blanks, one form for equal numbers.
+
+    Raises:
+        SpecError: if a number in it is not finite.
+
+    Example:
+        >>> digest({"lr": 1}) == digest({"lr": 1.0})
+        True
+    """
+    try:
+        text = json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise SpecError(f"a number is not finite: {error}", field="spec", mend="Use finite numbers") from None
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _canonical(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(v) for v in value]
+    # Python holds 1, 1.0 and True for equal, so specs that differ in that alone are one spec.
+    return int(value) if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()) else value
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from a file is of a field's annotated type; an integer counts as a float.
+
+    Example:
+        >>> fits((64, 96), tuple[int, int]), fits("64x96", tuple[int, int])
+        (True, False)
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(fits(value, a) for a in arguments)
+    if origin is tuple:
+        items = arguments[:1] * len(value) if isinstance(value, tuple) and arguments[-1] is Ellipsis else arguments
+        return isinstance(value, tuple) and len(value) == len(items) and all(map(fits, value, items))
+    if hint in (int, float):
+        return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)
+
+
+def type_name(hint: Any) -> str:
+    """An annotated type as an error message shows it."""
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
 
 
 def _build(cls: Any, value: Any, file: str | None, field: str) -> Any:
     if not isinstance(value, dict):
-        raise SpecError(f"expected an object, got {type(value).__name__}", file=file, field=field)
+        mend = f"Give an object with {', '.join(f.name for f in dataclasses.fields(cls))}"
+        raise SpecError(f"expected an object, got {type(value).__name__}", file=file, field=field, mend=mend)
     fields = {f.name: f for f in dataclasses.fields(cls)}
     hints = get_type_hints(cls)
     for key in value:
@@ -162,8 +215,13 @@ def _build(cls: Any, value: Any, file: str | None, field: str) -> Any:
             if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
                 raise SpecError(f"missing key {name!r}", file=file, field=field, mend="Add it")
             continue
-        item = value[name]
-        kwargs[name] = _build(hints[name], item, file, f"{field}.{name}") if dataclasses.is_dataclass(hints[name]) else _tuples(item)
+        hint, where = hints[name], f"{field}.{name}"
+        kwargs[name] = (
+            _build(hint, value[name], file, where) if dataclasses.is_dataclass(hint) else _tuples(value[name])
+        )
+        if not fits(kwargs[name], hint):
+            mend = f"Give a value of type {type_name(hint)}"
+            raise SpecError(f"unexpected value {value[name]!r}", file=file, field=where, mend=mend)
     return cls(**kwargs)
 
 

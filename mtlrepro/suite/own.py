@@ -1,0 +1,130 @@
+"""A comparison of methods on a user's own dataset, as a table with nothing printed in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtlrepro.data import dataset_info
+from mtlrepro.errors import SpecError, unknown
+from mtlrepro.models import MODELS
+from mtlrepro.suite.expected import Column, ExpectedRow, ExpectedTable
+from mtlrepro.suite.judge import main_figure
+from mtlrepro.suite.spec import DataSpec, ModelSpec, ObjectiveSpec, Recipe, RunSpec, options
+from mtlrepro.suite.table import BoundTable, Row, Table
+from mtlrepro.suite.tolerances import Tolerances
+from mtlrepro.tasks import make_tasks
+from mtlrepro.tasks.base import Task
+
+BASELINE = "stl"
+UNITS = {"miou": "%", "rmse": "m", "mean": "deg", "f": "%"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What to compare (the options of `mtlrepro run --dataset`).
+
+    Attributes:
+        dataset: description file, or a dataset's name.
+        methods: architectures, one row each.
+        tasks: main tasks; empty for all tasks of the dataset.
+        aux: further tasks for the front-end of methods that have one.
+        backbone: backbone key.
+        weights: pinned timm tag, None for random initialisation.
+        size: network input (height, width).
+        augment: augmentation key.
+        epochs: passes over the training split.
+        batch: images a step.
+        lr: Adam's base learning rate, poly decay.
+        loss_weights: (task, weight) pairs.
+        evaluate_every: epochs between evaluations.
+    """
+
+    dataset: str
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    aux: tuple[str, ...]
+    backbone: str
+    weights: str | None
+    size: tuple[int, int]
+    augment: str
+    epochs: int
+    batch: int
+    lr: float
+    loss_weights: tuple[tuple[str, float], ...]
+    evaluate_every: int
+
+
+def compare(c: Comparison) -> BoundTable:
+    """The comparison as a table; Δ_m is against `stl` if that is among the methods.
+
+    Raises:
+        SpecError: unknown method or task.
+        DataError: the description is missing or wrong.
+    """
+    dataset = str(Path(c.dataset).resolve()) if c.dataset.endswith(".toml") else c.dataset
+    info = dataset_info(dataset)
+    main = tuple(dict.fromkeys(c.tasks)) or info.tasks
+    for task in main + c.aux:
+        if task not in info.tasks:
+            raise unknown("task", task, info.tasks, field=c.dataset)
+    for task, _ in c.loss_weights:
+        if task not in main + c.aux:
+            raise unknown("task", task, main + c.aux, field="--loss-weight")
+    if not c.methods:
+        raise SpecError("no method to compare", field="--methods", mend=f"Name one or more of {', '.join(MODELS)}")
+    for method in c.methods:
+        MODELS.target(method)
+    if c.epochs < 1 or c.batch < 2:
+        raise SpecError(
+            f"{c.epochs} epochs of batches of {c.batch}",
+            mend="Give at least 1 epoch and batches of 2 (batch normalisation needs them)",
+        )
+    recipe = Recipe("adam", c.lr, 1e-4, c.batch, c.epochs, evaluate_every=c.evaluate_every)
+    data = DataSpec(dataset, c.size, c.augment)
+    objective = ObjectiveSpec(weights=options(**dict(c.loss_weights)))
+
+    def specs(method: str) -> tuple[RunSpec, ...]:
+        front_end = MODELS[method].front_end
+        aux = tuple(dict.fromkeys(main + c.aux)) if front_end else ()
+        groups = [(t,) for t in main] if method == "stl" else [main]
+        return tuple(
+            RunSpec(
+                data, ModelSpec(method, c.backbone, group, aux, c.weights), recipe, _weights_of(objective, group + aux)
+            )
+            for group in groups
+        )
+
+    tasks = make_tasks(main, info)
+    columns = [_column(name, task) for name, task in tasks.items()]
+    baseline = BASELINE if BASELINE in c.methods else c.methods[0]
+    columns.append(
+        Column("delta", "Δ_m % ↑", "delta_m", "delta_m@1", "%", "higher", over=tuple(col.metric for col in columns))
+    )
+    table = Table("own", info.name, "comparison", [Row(m, specs(m)) for m in dict.fromkeys(c.methods)])
+    height, width = c.size
+    caption = f"{', '.join(c.methods)} on {info.name}: {c.backbone}, {height}x{width}"
+    expected = ExpectedTable(
+        paper="own",
+        table="comparison",
+        dataset=info.name,
+        caption=f"{caption}, {c.epochs} epochs of batches of {c.batch}",
+        source=dataset,
+        selection="last",
+        runs=1,
+        columns=tuple(columns),
+        rows=tuple(ExpectedRow(r.name, {}) for r in table.rows),
+        baseline=baseline,
+    )
+    return BoundTable(table, expected, Tolerances((), ()))
+
+
+def _weights_of(objective: ObjectiveSpec, tasks: tuple[str, ...]) -> ObjectiveSpec:
+    return ObjectiveSpec(weights=tuple((t, w) for t, w in objective.weights if t in tasks))
+
+
+def _column(name: str, task: Task) -> Column:
+    figure = task.main_metric
+    protocol = next(m.protocol for m in task.metrics() if figure in m.better)
+    title = f"{name} {figure} {'↑' if task.better == 'higher' else '↓'}"
+    return Column(name, title, main_figure(name), protocol, UNITS.get(figure, ""), task.better)

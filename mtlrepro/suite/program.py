@@ -1,0 +1,94 @@
+"""Digest of the program files that can affect a run: the import closure of what its spec names.
+
+Changing MTI-Net re-runs MTI-Net's runs, changing the training loop re-runs everything, changing the report
+re-runs nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+from mtlrepro import data
+from mtlrepro.models import BACKBONES, MODELS
+from mtlrepro.objectives import OBJECTIVES
+from mtlrepro.suite.spec import ModelSpec, RunSpec
+from mtlrepro.tasks import TASKS
+
+PACKAGE = "mtlrepro"
+ROOT = Path(__file__).resolve().parents[1]
+ENGINE = "mtlrepro.engine.run"
+NEUTRAL = frozenset(
+    {"mtlrepro.errors", "mtlrepro.engine.environment", "mtlrepro.suite.store", "mtlrepro.profiling.speed"}
+)
+"""Modules a run imports that cannot change its numbers: messages, provenance, bookkeeping, timing."""
+
+
+def program_digest(spec: RunSpec) -> str:
+    """Hex digest of every source file a run of this spec can execute."""
+    named = [*_model_targets(spec.model), OBJECTIVES.target(spec.objective.name)]
+    named += [TASKS.target(t) for t in dict.fromkeys(spec.model.main + spec.model.aux)]
+    named.append(data.target(spec.data.name))
+    return _digest(frozenset({ENGINE, *(t.partition(":")[0] for t in named)}))
+
+
+def model_digest(spec: ModelSpec) -> str:
+    """Hex digest of the source files behind an architecture and its cost."""
+    return _digest(frozenset({"mtlrepro.profiling.cost", *(t.partition(":")[0] for t in _model_targets(spec))}))
+
+
+def _model_targets(spec: ModelSpec) -> list[str]:
+    return [MODELS.target(spec.arch), BACKBONES.target(spec.backbone)]
+
+
+@cache
+def _digest(entries: frozenset[str]) -> str:
+    sha = hashlib.sha256()
+    for name in sorted(closure(entries)):
+        sha.update(name.encode())
+        sha.update(_source(name).read_bytes())
+    return sha.hexdigest()[:16]
+
+
+def closure(entries: frozenset[str]) -> set[str]:
+    """All modules of the package reachable by imports from `entries`, `NEUTRAL` ones left out."""
+    seen: set[str] = set()
+    todo = list(entries)
+    while todo:
+        name = todo.pop()
+        if name in seen or name in NEUTRAL:
+            continue
+        seen.add(name)
+        todo += imports(name)
+    return seen
+
+
+@cache
+def imports(name: str) -> tuple[str, ...]:
+    """Modules of the package that a module imports, wherever in its file the import stands, and its packages."""
+    found = {".".join(name.split(".")[:i]) for i in range(2, name.count(".") + 1)}
+    for node in ast.walk(ast.parse(_source(name).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = _absolute(name, node)
+            found |= {module} | {f"{module}.{a.name}" for a in node.names}
+    return tuple(sorted(f for f in found if f.startswith(f"{PACKAGE}.") and _exists(f)))
+
+
+def _absolute(name: str, node: ast.ImportFrom) -> str:
+    """The module that `from ... import` names inside module `name`, relative imports resolved."""
+    package = name if _source(name).name == "__init__.py" else name.rpartition(".")[0]
+    return importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+
+
+def _exists(name: str) -> bool:
+    return _source(name).exists()
+
+
+def _source(name: str) -> Path:
+    base = ROOT.joinpath(*name.split(".")[1:])
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")

@@ -1,0 +1,219 @@
+"""The schema of what a session concludes: plain dataclasses, JSON in and out, one documented field a line.
+
+`SessionResult` is everything a report needs besides the run directories it points to. It is what
+`report.json` contains.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+TIERS = ("conformance", "smoke", "bench", "full", "own")
+"""Evidence in rising strength; "own" stands apart: a user's own dataset and settings, no paper's numbers involved."""
+
+VERDICTS = ("PASS", "XFAIL", "IMPROVED", "FAIL", "ERROR", "MISSING", "SKIPPED", "QUOTED")
+"""Every verdict a check can have; only PASS and XFAIL are green, QUOTED and SKIPPED are grey."""
+
+GREEN = frozenset({"PASS", "XFAIL"})
+GREY = frozenset({"QUOTED", "SKIPPED"})
+
+
+@dataclass
+class Value:
+    """A measured figure, in the unit of its column.
+
+    Attributes:
+        mean: mean over seeds.
+        n: number of seeds.
+        s: sample standard deviation over seeds; None for one seed.
+    """
+
+    mean: float
+    n: int = 1
+    s: float | None = None
+
+
+@dataclass
+class Check:
+    """One comparison and its outcome.
+
+    Attributes:
+        kind: "printed" (a cell against the paper), "resource" (parameters or MACs against the paper), "claim"
+            (an ordering the paper asserts), "trivial" (beats the best constant predictor), "recorded" (against
+            this project's own recorded result), "run" (a run that failed).
+        subject: column key, metric id or claim text.
+        tier: tier of the evidence behind `measured`; None if there is none.
+        verdict: one of `VERDICTS`.
+        expected: the printed string, or the reference figure as text.
+        measured: the figure compared, in the column's unit.
+        difference: measured minus expected, same unit (relative checks: in percent).
+        band: half-width of the accepted band, same unit as `difference`.
+        bound_by: what set the band: "rounding", "tolerance", "spread" or "margin".
+        n: seeds behind `measured`.
+        s: spread used for the band, None where none was.
+        reason: why SKIPPED, XFAIL, MISSING, FAIL or ERROR; empty for a plain PASS.
+        p: two-sided p-value where a spread was used, for the Holm adjustment.
+        holm: verdict after Holm's adjustment over the table, where p exists.
+    """
+
+    kind: str
+    subject: str
+    verdict: str
+    tier: str | None = None
+    expected: str | None = None
+    measured: float | None = None
+    difference: float | None = None
+    band: float | None = None
+    bound_by: str = ""
+    n: int = 0
+    s: float | None = None
+    reason: str = ""
+    p: float | None = None
+    holm: str | None = None
+
+
+@dataclass
+class ColumnInfo:
+    """A column as the report shows it.
+
+    Attributes:
+        key: the column's key in `RowResult.printed` and `RowResult.measured`.
+        title: heading, as printed in the paper.
+        unit: unit of every figure in the column.
+        better: "higher" or "lower".
+        protocol: id of the metric's protocol.
+    """
+
+    key: str
+    title: str
+    unit: str
+    better: str
+    protocol: str
+
+
+@dataclass
+class RowResult:
+    """One row of a table.
+
+    Attributes:
+        name: the row's name in the paper.
+        origin: "run", or "quoted: <source>".
+        tier: tier that served the row's trained figures, None if nothing was trained.
+        runs: keys of the runs behind it (directory names in the run store), seeds included.
+        view: which of the runs' predictions the row reads ("final", "scale_0", "initial" ...), as in picture names.
+        printed: column key -> printed string.
+        measured: column key -> figure in the column's unit; absent where nothing was measured.
+        metrics: metric id ("semseg.miou", "depth.rmse" ...) -> figure in the metric's own unit, all of them.
+        trivial: metric id -> the best constant predictor's figure on the same data.
+        delta: Δ_m in percent: "own" against this session's baseline row, "printed" against the paper's,
+            "paper" the paper's own printed Δ; a key is absent where it cannot be computed.
+        resources: "params", "macs" of the paper's exact model summed over the row's networks; at bench also
+            "step_ms", "images_per_s", "vram_bytes".
+        checks: comparisons made for this row.
+        reused: True if every run was found in the store.
+        not_run: why a stronger tier (or anything at all) was not run; empty if nothing is missing.
+    """
+
+    name: str
+    origin: str = "run"
+    tier: str | None = None
+    runs: list[str] = field(default_factory=list)
+    printed: dict[str, str] = field(default_factory=dict)
+    measured: dict[str, Value] = field(default_factory=dict)
+    metrics: dict[str, Value] = field(default_factory=dict)
+    trivial: dict[str, float] = field(default_factory=dict)
+    delta: dict[str, float] = field(default_factory=dict)
+    resources: dict[str, float] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    reused: bool = False
+    not_run: str = ""
+    view: str = "final"
+
+
+@dataclass
+class TableResult:
+    """One table of one paper.
+
+    Attributes:
+        paper: the paper's key.
+        table: the table's id in the paper.
+        dataset: dataset key.
+        caption: what the table shows.
+        columns: in printed order.
+        rows: in printed order.
+        baseline: name of the row that Δ_m and relative resources refer to; empty where there is none.
+        claims: orderings that the paper asserts, and their outcome.
+        notes: doubts and readings, in plain sentences.
+        chance_failures: failures to expect by chance among the spread-bound checks of this table.
+    """
+
+    paper: str
+    table: str
+    dataset: str
+    caption: str
+    columns: list[ColumnInfo]
+    rows: list[RowResult]
+    baseline: str = ""
+    claims: list[Check] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    chance_failures: float | None = None
+
+
+@dataclass
+class RunInfo:
+    """One run behind the session.
+
+    Attributes:
+        key: directory name in the run store.
+        directory: its path, absolute or relative to the run store.
+        label: short human name; not unique.
+        tier: tier of the evidence it gives.
+        seconds: seconds of work when it was executed.
+        reused: True if it was found in the store.
+        seed: the run's seed.
+    """
+
+    key: str
+    directory: str
+    label: str
+    tier: str
+    seconds: float
+    reused: bool
+    seed: int
+
+
+@dataclass
+class SessionResult:
+    """Everything a session concluded (the JSON report).
+
+    Attributes:
+        command: the command line that produced it.
+        created: ISO 8601 time, UTC.
+        tier: the tier asked for ("auto" or one of `TIERS`).
+        seconds: wall time of the session.
+        environment: flat name -> text (python, torch, cpu, gpu, commit ...).
+        tables: in the order they ran.
+        runs: every run used, once.
+        schema_version: version of this schema.
+    """
+
+    command: str
+    created: str
+    tier: str
+    seconds: float
+    environment: dict[str, str]
+    tables: list[TableResult]
+    runs: list[RunInfo]
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-serialisable dict."""
+        return dataclasses.asdict(self)
+
+    def checks(self) -> list[Check]:
+        """All checks and claims of all tables."""
+        return [c for t in self.tables for c in [*(c for r in t.rows for c in r.checks), *t.claims]]

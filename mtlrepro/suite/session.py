@@ -1,0 +1,317 @@
+"""A session: selected rows -> plan -> runs -> table results. The pytest plugin and the command line both use it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mtlrepro.data import data_root_of
+from mtlrepro.errors import ReproError, SpecError, unknown
+from mtlrepro.suite import recorded
+from mtlrepro.suite.judge import Evidence, RowEvidence, judge_table
+from mtlrepro.suite.launch import CostJob, Event, Job, Launcher, Pool, RunJob
+from mtlrepro.suite.program import model_digest, program_digest
+from mtlrepro.suite.results import RunInfo, SessionResult, TableResult
+from mtlrepro.suite.spec import DataSpec, RunSpec, digest
+from mtlrepro.suite.store import Run, Store
+from mtlrepro.suite.table import BoundTable, Row
+from mtlrepro.suite.tiers import TRAINED_TIERS, Capacity, Service, serve
+
+OWN_TIER = "own"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can set (`--tier --seeds --data-root --runs --report`).
+
+    Attributes:
+        tier: "auto" or one of `TRAINED_TIERS`; `OWN_TIER` runs specs as they are.
+        seeds: number of seeds (0 .. n-1) of every run.
+        runs: the run store.
+        report: folder the report is written to.
+        data_root: folder of the papers' datasets; None reads `MTLREPRO_DATA`.
+    """
+
+    tier: str = "auto"
+    seeds: int = 1
+    runs: Path = Path("runs")
+    report: Path = Path("report")
+    data_root: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.tier not in ("auto", OWN_TIER, *TRAINED_TIERS):
+            raise unknown("tier", self.tier, ("auto", *TRAINED_TIERS), field="--tier")
+        if self.seeds < 1:
+            raise SpecError(f"{self.seeds} seeds", field="--seeds", mend="Give at least 1")
+
+
+@dataclass
+class _Plan:
+    """What a row needs: its service and the keys of its jobs."""
+
+    service: Service
+    runs: list[list[Run]] = field(default_factory=list)
+    """One list a spec, one run a seed."""
+    costs: list[str] = field(default_factory=list)
+
+
+class Session:
+    """Plans, launches and judges.
+
+    Args:
+        options: see `Options`.
+        launcher: who executes; by default a pool over all GPUs, or over all cores where there is none.
+        report: receives the pool's progress events.
+    """
+
+    def __init__(
+        self, options: Options, launcher: Launcher | None = None, report: Callable[[Event], None] = lambda event: None
+    ):
+        self.options = options
+        self.capacity = Capacity(_gpus(), data_root_of(options.data_root))
+        self.store = Store(options.runs)
+        self._launcher, self._report = launcher, report
+        self._began = time.perf_counter()
+        self._plans: dict[tuple[str, str], _Plan] = {}
+        self._tables: dict[str, BoundTable] = {}
+        self._selected: dict[str, list[str]] = {}
+        self._results: dict[str, TableResult] = {}
+        self._records: dict[str, dict[str, Any]] = {}
+        self._run_infos: dict[str, RunInfo] = {}
+        self._manifests: dict[DataSpec, str] = {}
+
+    # --- planning -------------------------------------------------------------------------------------------------
+
+    def plan(self, cases: Sequence[tuple[BoundTable, Row]]) -> None:
+        """Select rows and give their jobs to the launcher, equal ones once, in the order of the cases.
+
+        The baseline row of a table joins in wherever Δ_m needs it.
+
+        Raises:
+            SpecError: a tier was asked for by name and none of the rows can be served at it.
+            StoreError: the store cannot be written.
+        """
+        for bound, row in cases:
+            key = bound.table.key
+            self._tables[key] = bound
+            names = self._selected.setdefault(key, [])
+            wanted = [row.name]
+            if any(c.metric == "delta_m" or c.relative for c in bound.expected.columns):
+                wanted.insert(0, bound.expected.baseline)
+            names += [n for n in wanted if n not in names]
+        jobs: dict[str, Job] = {}
+        for key, names in self._selected.items():
+            for name in names:
+                for job in self._plan_row(self._tables[key], self._tables[key].row(name)):
+                    jobs.setdefault(job.key, job)
+        wanted_rows = [
+            self._plans[key, n].service
+            for key, names in self._selected.items()
+            for n in names
+            if self._tables[key].row(n).specs
+        ]
+        unserved = {service.not_run for service in wanted_rows}
+        if wanted_rows and all(service.tier is None for service in wanted_rows):
+            raise SpecError(
+                f"no selected row can be served at tier {self.options.tier!r}: {'; '.join(sorted(unserved))}",
+                field="--tier",
+                mend="Provide what is missing, or use --tier auto for the strongest tier this machine can serve",
+            )
+        if jobs:
+            self.store.check_writable()
+            self.launcher.submit(_trainings_first(list(jobs.values())))
+
+    @property
+    def launcher(self) -> Launcher:
+        """The launcher, started on first use."""
+        if self._launcher is None:
+            self._launcher = Pool(devices(), self._report)
+        return self._launcher
+
+    def _plan_row(self, bound: BoundTable, row: Row) -> list[Job]:
+        identity = (bound.table.key, row.name)
+        if identity in self._plans:
+            return []
+        if not row.specs:
+            self._plans[identity] = _Plan(Service(None, (), row.missing or "quoted"))
+            return []
+        service = (
+            Service(OWN_TIER, row.specs, "")
+            if self.options.tier == OWN_TIER
+            else serve(row.specs, self.options.tier, self.capacity)
+        )
+        plan = self._plans[identity] = _Plan(service)
+        jobs: list[Job] = []
+        for spec in service.specs:
+            assert service.tier is not None
+            runs = [
+                Run(spec, seed, service.tier, program_digest(spec), self._manifest(spec.data))
+                for seed in range(self.options.seeds)
+            ]
+            plan.runs.append(runs)
+            jobs += [RunJob(run, self.options.runs, self.capacity.data_root) for run in runs]
+        for spec in row.specs:
+            job = self._cost_job(spec)
+            plan.costs.append(job.key)
+            jobs.append(job)
+        return jobs
+
+    def _cost_job(self, spec: RunSpec) -> CostJob:
+        from mtlrepro.data import dataset_info
+        from mtlrepro.tasks import make_tasks
+
+        tasks = make_tasks(
+            tuple(dict.fromkeys(spec.model.main + spec.model.aux)), dataset_info(spec.data.name, spec.data.options)
+        )
+        channels = tuple((name, task.channels) for name, task in tasks.items())
+        cost_digest = digest([spec.to_json()["model"], channels, spec.data.size, model_digest(spec.model)])
+        return CostJob(spec.model, channels, spec.data.size, cost_digest, self.options.runs)
+
+    def _manifest(self, data: DataSpec) -> str:
+        from mtlrepro.data import build_dataset
+
+        if data not in self._manifests:
+            splits = [
+                build_dataset(data, s, self.capacity.data_root, cache=self.options.runs / "manifests")
+                for s in ("train", "val")
+            ]
+            self._manifests[data] = digest([s.digest() for s in splits])
+        return self._manifests[data]
+
+    # --- results --------------------------------------------------------------------------------------------------
+
+    def table(self, bound: BoundTable) -> TableResult:
+        """The judged result of a table's selected rows, waiting for their runs; a run that failed is a check ERROR."""
+        key = bound.table.key
+        if key not in self._results:
+            rows = {name: self._evidence(bound, name) for name in self._selected[key]}
+            tiers = {r.service.tier for r in rows.values()}
+            references = {t: recorded.load(bound.measured, t) for t in tiers if t and bound.measured}
+            self._results[key] = judge_table(Evidence(bound, rows, references))
+        return self._results[key]
+
+    def _evidence(self, bound: BoundTable, name: str) -> RowEvidence:
+        plan = self._plans[(bound.table.key, name)]
+        row = bound.row(name)
+        costs: list[dict[str, Any]] = []
+        try:
+            costs = [self.launcher.result(k) for k in plan.costs]
+            return RowEvidence(row, plan.service, [[self._record(r) for r in runs] for runs in plan.runs], costs)
+        except ReproError as error:
+            return RowEvidence(row, plan.service, [], costs, error=str(error))
+
+    def _record(self, run: Run) -> dict[str, Any]:
+        if run.key not in self._records:
+            outcome = self.launcher.result(run.key)
+            record = self._records[run.key] = {**outcome["record"], "reused": outcome["reused"]}
+            seconds = sum(record["seconds"].get(part, 0.0) for part in ("setup", "train", "eval"))
+            folder = self.store.directory(run)
+            self._run_infos[run.key] = RunInfo(
+                run.key, str(folder), run.spec.label, run.tier, seconds, outcome["reused"], run.seed
+            )
+        return self._records[run.key]
+
+    def part(self, bound: BoundTable, row: str) -> SessionResult:
+        """What was concluded about one row: its table with this row and the claims about it alone, and its runs."""
+        table = self.table(bound)
+        rows = [r for r in table.rows if r.name == row]
+        claims = [c for c in table.claims if bound.claims_of(row, c.subject)]
+        runs = [self._run_infos[k] for r in rows for k in r.runs]
+        return replace(self.finish(), tables=[replace(table, rows=rows, claims=claims)], runs=runs)
+
+    def finish(self) -> SessionResult:
+        """Everything concluded so far."""
+        from mtlrepro.engine.environment import environment
+
+        return SessionResult(
+            command=_command(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            tier=self.options.tier,
+            seconds=time.perf_counter() - self._began,
+            environment=environment(),
+            tables=list(self._results.values()),
+            runs=list(self._run_infos.values()),
+        )
+
+    @property
+    def total_runs(self) -> int:
+        """Distinct runs in the plan."""
+        return len({run.key for plan in self._plans.values() for runs in plan.runs for run in runs})
+
+    def record(self, folder: Path) -> list[Path]:
+        """Store the figures that the planned tables read as their tier's reference (see `mtlrepro.suite.recorded`)."""
+        from mtlrepro.engine.environment import environment
+
+        tiers: dict[str, dict[str, dict[str, Any]]] = {}
+        for (key, name), plan in self._plans.items():
+            bound = self._tables[key]
+            figures = {f"{bound.row(name).view}.{c.metric}" for c in bound.expected.columns if "." in c.metric}
+            for spec, runs in zip(plan.service.specs, plan.runs, strict=True):
+                entry = tiers.setdefault(plan.service.tier or "", {}).setdefault(
+                    spec.hash(), {"label": spec.label, "metrics": {}}
+                )
+                records = [self._record(r) for r in runs]
+                entry["metrics"] |= {
+                    f: [r["metrics"][f] for r in records] for f in sorted(figures) if f in records[0]["metrics"]
+                }
+        provenance = {
+            **environment(),
+            "date": datetime.now(UTC).date().isoformat(),
+            "command": _command(),
+            "seeds": str(self.options.seeds),
+        }
+        return [recorded.save(folder, tier, runs, provenance) for tier, runs in tiers.items() if tier]
+
+    def close(self) -> None:
+        """Stop the launcher."""
+        if self._launcher is not None:
+            self._launcher.close()
+
+
+def _command() -> str:
+    return " ".join(["pytest" if "pytest" in sys.argv[0] else "mtlrepro", *map(shlex.quote, sys.argv[1:])])
+
+
+def merge(parts: Sequence[SessionResult], whole: SessionResult) -> SessionResult:
+    """One result from parts of it, gathered row by row from one or several processes.
+
+    Args:
+        parts: see `Session.part`, in the order the rows ran.
+        whole: supplies command, time and environment.
+    """
+    tables: dict[tuple[str, str, str], TableResult] = {}
+    runs: dict[str, RunInfo] = {}
+    for part in parts:
+        for table in part.tables:
+            known = tables.setdefault((table.paper, table.dataset, table.table), replace(table, rows=[], claims=[]))
+            known.rows += table.rows
+            known.claims += table.claims
+        for run in part.runs:
+            known_run = runs.get(run.key, run)
+            runs[run.key] = replace(known_run, reused=known_run.reused and run.reused)
+    return replace(whole, tables=list(tables.values()), runs=list(runs.values()))
+
+
+def devices() -> list[str]:
+    """One name a worker: every visible GPU, or "cpu" once a core."""
+    import os
+
+    gpus = _gpus()
+    return [f"cuda:{i}" for i in range(gpus)] or ["cpu"] * max(1, len(os.sched_getaffinity(0)))
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _trainings_first(jobs: list[Job]) -> list[Job]:
+    # Costs are quick and everybody can do them while the last trainings end.
+    return [j for j in jobs if isinstance(j, RunJob)] + [j for j in jobs if not isinstance(j, RunJob)]

@@ -1,0 +1,328 @@
+"""The run store: one directory a run, named by a content hash; atomic files, a lock with owner and heartbeat.
+
+    <runs>/<key>/spec.json       the run's identity: resolved spec, seed, tier, program and data digests
+                 env.json        machine and versions it was made with
+                 metrics.jsonl   training and evaluation lines
+                 checkpoint.safetensors
+                 pictures/       predictions for a few fixed samples
+                 result.json     written last; a directory without it is an unfinished run
+                 lock            owner of the work in progress
+
+Nothing is pickled and nothing is executed on load.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtlrepro.errors import StoreError
+from mtlrepro.suite.spec import RunSpec, digest
+
+SCHEMA_VERSION = 1
+HEARTBEAT = 5.0
+"""Seconds between heartbeats of a lock's owner."""
+STALE = 60.0
+"""A lock without a heartbeat for so many seconds may be taken over."""
+
+RESULT_KEYS = frozenset(
+    {"schema_version", "key", "metrics", "trivial", "steps", "seconds", "device", "params", "speed", "weights"}
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's identity; equal identities are one run.
+
+    Attributes:
+        spec: resolved spec, that is after shrinking to the tier.
+        seed: the run's seed.
+        tier: tier whose evidence it is.
+        program: digest of the program files that can affect it.
+        data: manifest digest of its data.
+    """
+
+    spec: RunSpec
+    seed: int
+    tier: str
+    program: str
+    data: str
+
+    @property
+    def key(self) -> str:
+        """Name of the run's directory."""
+        return digest(self.identity())
+
+    def identity(self) -> dict[str, Any]:
+        """What spec.json holds."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "spec": self.spec.to_json(),
+            "seed": self.seed,
+            "tier": self.tier,
+            "program": self.program,
+            "data": self.data,
+        }
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file by temporary file and rename; whatever happens, nothing half-written stays.
+
+    Raises:
+        StoreError: full or read-only disk.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # unique over hosts and threads too
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w") as stream:
+            json.dump(value, stream, indent=1, sort_keys=True)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise write_failure(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_failure(path: Path, error: OSError) -> StoreError:
+    """The error a user sees when the store cannot be written."""
+    mend = "Free disk space" if error.errno == errno.ENOSPC else "Choose a writable folder with --runs"
+    return StoreError(f"cannot write: {error.strerror or error}", file=path, mend=mend)
+
+
+def read_json(path: Path, mend: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        path: the file.
+        mend: what the reader of an error can do about this file.
+
+    Raises:
+        StoreError: the file is missing, unreadable, not JSON or not an object.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error.strerror or error}", file=path, mend=mend) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StoreError(f"not valid JSON: {error}", file=path, mend=mend) from error
+    if not isinstance(value, dict):
+        raise StoreError(f"holds a {type(value).__name__}, not an object", file=path, mend=mend)
+    return value
+
+
+class Store:
+    """A folder of runs.
+
+    Args:
+        root: created when the first run is made.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def directory(self, run: Run) -> Path:
+        """The run's directory, existing or not."""
+        return self.root / run.key
+
+    def result(self, run: Run) -> dict[str, Any] | None:
+        """The record of a finished run, None if it is not finished.
+
+        Raises:
+            StoreError: a corrupt record, one of another schema version or another run, or one with unknown or
+                missing keys.
+        """
+        path = self.directory(run) / "result.json"
+        return read_result(path, run.key) if path.exists() else None
+
+    def check_writable(self) -> None:
+        """Fail early, before any work, if runs cannot be stored here (StoreError)."""
+        probe = self.root / f".probe.{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"x" * 4096)
+        except OSError as error:
+            raise write_failure(self.root, error) from error
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+
+    def ensure(
+        self, run: Run, execute: Callable[[Path], dict[str, Any]], wait: bool = True
+    ) -> tuple[dict[str, Any], bool] | None:
+        """The run's record and whether it was there already; makes it under the run's lock if not.
+
+        A second process that wants the same run waits for the first one and then reads its record; if the
+        owner dies, the next one takes over and resumes from the checkpoint.
+
+        Args:
+            run: what is wanted.
+            execute: does the work in the given directory and returns the record without schema_version and key.
+            wait: False returns None at once while somebody else works on the run.
+        """
+        done = self.result(run)
+        if done is not None:
+            return done, True
+        directory = self.directory(run)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_failure(directory, error) from error
+        lock = Lock(directory / "lock")
+        if not lock.acquire(wait):
+            return None
+        with lock:
+            done = self.result(run)  # somebody else may have finished it while we waited
+            if done is not None:
+                return done, True
+            write_json(directory / "spec.json", run.identity())
+            record = {"schema_version": SCHEMA_VERSION, "key": run.key, **execute(directory)}
+            write_json(directory / "result.json", record)
+            return record, False
+
+
+def read_result(path: Path, run_key: str) -> dict[str, Any]:
+    """Read and check the result.json of a run.
+
+    Raises:
+        StoreError: corrupt, another schema version, another run's record, unknown or missing key.
+    """
+    mend = f"Delete the folder {path.parent} to make this run again"
+    record = read_json(path, mend)
+
+    def refuse(problem: str, key: str) -> StoreError:
+        return StoreError(problem, file=path, field=key, mend=mend)
+
+    version = record.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise refuse(f"record of schema version {version!r}, this program reads {SCHEMA_VERSION}", "schema_version")
+    for key in sorted(record.keys() - RESULT_KEYS):
+        raise refuse(f"unknown key {key!r}", key)
+    for key in sorted(RESULT_KEYS - record.keys()):
+        raise refuse(f"missing key {key!r}", key)
+    if record["key"] != run_key:
+        raise refuse(f"record of run {record['key']!r}, expected {run_key!r}", "key")
+    for key in ("metrics", "trivial", "seconds", "speed"):
+        figures = record[key]
+        if not isinstance(figures, dict) or not all(isinstance(v, int | float) for v in figures.values()):
+            raise refuse("not an object of numbers", key)
+    return record
+
+
+class Lock:
+    """An exclusive lock file that says who holds it and is touched while the holder lives.
+
+    A lock whose owner is a dead process of this host, or whose last heartbeat is older than `STALE` seconds, is
+    taken over; the take-over itself is guarded by an advisory lock on the containing folder, so that only one
+    of several waiters does it.
+
+    Args:
+        path: the lock file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._owner = ""
+        self._stop = threading.Event()
+        self._beat: threading.Thread | None = None
+
+    def acquire(self, wait: bool = True) -> bool:
+        """Take the lock; without `wait`, False at once if a living owner has it."""
+        while not self._try():
+            if not self._take_over_if_stale():
+                if not wait:
+                    return False
+                time.sleep(0.1)
+        self._beat = threading.Thread(target=self._heartbeat, daemon=True)
+        self._beat.start()
+        return True
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        assert self._beat is not None
+        self._beat.join()
+        with contextlib.suppress(OSError), _guard(self.path.parent):
+            if self._mine():
+                self.path.unlink()
+
+    def _mine(self) -> bool:
+        """After a stall somebody else may have taken over."""
+        return self.path.read_text() == self._owner
+
+    def _try(self) -> bool:
+        host, pid = socket.gethostname(), os.getpid()
+        self._owner = json.dumps({"host": host, "pid": pid, "since": time.time()})
+        temporary = self.path.with_name(f".lock.{host}.{pid}.{threading.get_ident()}")
+        try:
+            temporary.write_text(self._owner)
+            try:
+                os.link(temporary, self.path)  # appears whole or not at all, and fails if it exists
+            except FileExistsError:
+                return False
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise write_failure(self.path, error) from error
+        return True
+
+    def _take_over_if_stale(self) -> bool:
+        try:
+            with _guard(self.path.parent):
+                if abandoned := self._abandoned():
+                    self.path.unlink()
+                return abandoned
+        except FileNotFoundError:  # its owner has just let it go
+            return True
+        except OSError as error:
+            raise write_failure(self.path, error) from error
+
+    def _abandoned(self) -> bool:
+        try:
+            owner = json.loads(self.path.read_text())
+            host, pid = owner["host"], int(owner["pid"])
+        except (ValueError, KeyError, TypeError):  # locks appear whole: this is what a power failure left of one
+            return True
+        dead = host == socket.gethostname() and not _alive(pid)
+        return dead or time.time() - self.path.stat().st_mtime > STALE
+
+    def _heartbeat(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            with contextlib.suppress(OSError):
+                if self._mine():
+                    os.utime(self.path)
+
+
+@contextlib.contextmanager
+def _guard(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,179 @@
+"""A comparison on a dataset of one's own: its table, and the whole way through a session."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtlrepro.errors import DataError, SpecError
+from mtlrepro.metrics.delta import delta_m
+from mtlrepro.suite import session
+from mtlrepro.suite.launch import Inline, Pool
+from mtlrepro.suite.own import Comparison, compare
+from mtlrepro.suite.results import SessionResult
+from mtlrepro.suite.session import OWN_TIER, Options, Session
+from mtlrepro.suite.table import BoundTable
+
+
+@pytest.fixture
+def comparison(tiny_dataset: Path) -> Comparison:
+    return Comparison(
+        dataset=str(tiny_dataset),
+        methods=("stl", "mtl"),
+        tasks=(),
+        aux=(),
+        backbone="hrnet_nano",
+        weights=None,
+        size=(32, 32),
+        augment="flip",
+        epochs=1,
+        batch=4,
+        lr=1e-3,
+        loss_weights=(("depth", 0.5),),
+        evaluate_every=0,
+    )
+
+
+def changed(comparison: Comparison, **values: Any) -> BoundTable:
+    return compare(dataclasses.replace(comparison, **values))
+
+
+def test_a_row_a_method_and_a_column_a_task(comparison: Comparison) -> None:
+    bound = compare(comparison)
+    assert [r.name for r in bound.table.rows] == ["stl", "mtl"]
+    assert [s.model.main for s in bound.row("stl").specs] == [("semseg",), ("depth",)]
+    assert [s.model.main for s in bound.row("mtl").specs] == [("semseg", "depth")]
+    assert [(c.metric, c.unit, c.better) for c in bound.expected.columns] == [
+        ("semseg.miou", "%", "higher"),
+        ("depth.rmse", "m", "lower"),
+        ("delta_m", "%", "higher"),
+    ]
+    assert bound.expected.baseline == "stl"
+    assert bound.measured is None
+    assert bound.printed_baseline == {}
+
+
+def test_loss_weights_go_where_their_task_is(comparison: Comparison) -> None:
+    bound = compare(comparison)
+    assert [s.objective.weights for s in bound.row("stl").specs] == [(), (("depth", 0.5),)]
+    assert bound.row("mtl").specs[0].objective.weights == (("depth", 0.5),)
+
+
+def test_auxiliary_tasks_go_to_methods_with_a_front_end(comparison: Comparison) -> None:
+    bound = changed(comparison, methods=("mtl", "padnet"), tasks=("semseg",), aux=("depth",))
+    assert [r.specs[0].model.aux for r in bound.table.rows] == [(), ("semseg", "depth")]
+    assert bound.expected.baseline == "mtl"  # no stl among them
+
+
+def test_the_place_of_the_caller_does_not_matter(comparison: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Path(comparison.dataset)
+    monkeypatch.chdir(file.parent)
+    assert changed(comparison, dataset=file.name).row("mtl").specs == compare(comparison).row("mtl").specs
+
+
+def test_a_method_or_task_named_twice_counts_once(comparison: Comparison) -> None:
+    bound = changed(comparison, methods=("mtl", "mtl"), tasks=("depth", "depth"))
+    assert [r.name for r in bound.table.rows] == ["mtl"]
+    assert bound.row("mtl").specs[0].model.main == ("depth",)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "says"),
+    [
+        ({"methods": ("mti",)}, SpecError, "unknown architecture 'mti'.*mti_net"),
+        ({"methods": ()}, SpecError, "no method"),
+        ({"tasks": ("normals",)}, SpecError, "unknown task 'normals'"),
+        ({"aux": ("normals",)}, SpecError, "unknown task 'normals'"),
+        ({"tasks": ("semseg",)}, SpecError, "unknown task 'depth'"),  # it has a loss weight
+        ({"epochs": 0}, SpecError, "0 epochs"),
+        ({"batch": 1}, SpecError, "batches of 1"),
+        ({"dataset": "kitti"}, SpecError, "unknown dataset 'kitti'"),
+        ({"dataset": "nowhere.toml"}, DataError, "nowhere.toml"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_runs(
+    values: dict[str, Any], error: type, says: str, comparison: Comparison
+) -> None:
+    with pytest.raises(error, match=says) as caught:
+        changed(comparison, **values)
+    assert caught.value.mend
+
+
+# --- the whole way ----------------------------------------------------------------------------------------------------
+
+
+def run(bound: BoundTable, runs: Path, launcher: Any) -> tuple[Session, SessionResult]:
+    one = Session(Options(OWN_TIER, seeds=1, runs=runs), launcher)
+    try:
+        one.plan([(bound, r) for r in bound.table.rows])
+        one.table(bound)
+        return one, one.finish()
+    finally:
+        one.close()
+
+
+def test_compare_twice_trains_once(comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_gpus", lambda: 0)
+    bound, runs, events = compare(comparison), tmp_path / "runs", []
+    first, result = run(bound, runs, Pool(["cpu", "cpu"], events.append))
+    assert first.total_runs == len(result.runs) == 3
+    assert not any(r.reused for r in result.runs)
+    assert {r.tier for r in result.runs} == {"own"}
+    assert {e["key"] for e in events if e.get("done")} <= {r.key for r in result.runs}
+
+    stl, mtl = result.tables[0].rows
+    assert [len(r.runs) for r in (stl, mtl)] == [2, 1]
+    base = {m: stl.metrics[m].mean for m in ("semseg.miou", "depth.rmse")}
+    ours = {m: mtl.metrics[m].mean for m in base}
+    assert all(map(math.isfinite, [*base.values(), *ours.values()]))
+    assert mtl.delta == {"own": pytest.approx(delta_m(ours, base, {"semseg.miou": "higher", "depth.rmse": "lower"}))}
+    assert stl.delta["own"] == pytest.approx(0, abs=1e-9)
+    assert mtl.measured["semseg"].mean == pytest.approx(100 * ours["semseg.miou"])
+    assert {c.kind for c in mtl.checks} == {"trivial"}
+    assert stl.resources["params"] > mtl.resources["params"] > 0
+
+    for info in result.runs:
+        names = {p.name for p in Path(info.directory).iterdir()}
+        assert {"spec.json", "env.json", "metrics.jsonl", "checkpoint.safetensors", "result.json"} <= names
+        assert not {n for n in names if n == "lock" or n.endswith(".tmp")}
+        assert json.loads((Path(info.directory) / "spec.json").read_text())["seed"] == 0
+    times = {p: p.stat().st_mtime_ns for p in runs.rglob("*") if p.is_file()}
+
+    _, again = run(bound, runs, Inline())
+    assert all(r.reused for r in again.runs)
+    assert [r.reused for r in again.tables[0].rows] == [True, True]
+    assert {p: p.stat().st_mtime_ns for p in runs.rglob("*") if p.is_file()} == times
+    assert [r.metrics for r in again.tables[0].rows] == [stl.metrics, mtl.metrics]
+
+    # the same program in another process and store gives the same figures, bit for bit
+    only = dataclasses.replace(bound, table=dataclasses.replace(bound.table, rows=[bound.row("mtl")]))
+    only = dataclasses.replace(only, expected=dataclasses.replace(bound.expected, baseline="mtl"))
+    _, elsewhere = run(only, tmp_path / "other", Inline())
+    assert not any(r.reused for r in elsewhere.runs)
+    assert elsewhere.tables[0].rows[-1].metrics == mtl.metrics
+
+
+def test_a_changed_sample_is_a_new_run(comparison: Comparison, tmp_path: Path) -> None:
+    shutil.copytree(Path(comparison.dataset).parent, tmp_path / "data")
+    bound = changed(comparison, dataset=str(tmp_path / "data" / "tiny.toml"), methods=("mtl",))
+
+    def keys() -> list[str]:
+        one = Session(Options(OWN_TIER, runs=tmp_path / "runs"), Inline())
+        one.plan([(bound, r) for r in bound.table.rows])
+        return [run.key for plan in one._plans.values() for runs in plan.runs for run in runs]
+
+    before = keys()
+    assert keys() == before
+    depth = tmp_path / "data" / "depth" / "train" / "0.npy"
+    np.save(depth, np.load(depth) + 0.5)
+    changed_file = keys()
+    description = tmp_path / "data" / "tiny.toml"
+    description.write_text(description.read_text().replace("ignore = [9]", "ignore = [9, 8]"))
+    assert len({*before, *changed_file, *keys()}) == 3

@@ -1,0 +1,151 @@
+"""The program digest: it changes with every file a run can execute, and with no other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mtlrepro.suite import program
+from mtlrepro.suite.program import NEUTRAL, closure, imports, model_digest, program_digest
+from mtlrepro.suite.spec import DataSpec, ModelSpec, Recipe, RunSpec
+
+PADNET = RunSpec(
+    DataSpec("nyuv2", (64, 96)),
+    ModelSpec("padnet", "hrnet18", ("semseg", "depth"), ("semseg", "depth")),
+    Recipe("adam", 1e-4, 1e-4, 6, 80),
+)
+MTINET = dataclasses.replace(PADNET, model=dataclasses.replace(PADNET.model, arch="mti_net"))
+NORMALS = dataclasses.replace(PADNET, model=dataclasses.replace(PADNET.model, aux=("semseg", "normals", "depth")))
+
+
+def forget() -> None:
+    program._digest.cache_clear()
+    program.imports.cache_clear()
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package that the digest is taken of."""
+    copy = tmp_path / "mtlrepro"
+    shutil.copytree(program.ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(program, "ROOT", copy)
+    forget()
+    yield copy
+    monkeypatch.undo()
+    forget()
+
+
+@pytest.fixture
+def changed_by(package: Path) -> Callable[[str], list[bool]]:
+    """Which digests a comment added to a file changes: PAD-Net's, MTI-Net's, PAD-Net's with normals."""
+
+    def digests() -> list[str]:
+        forget()
+        return [program_digest(s) for s in (PADNET, MTINET, NORMALS)]
+
+    def check(file: str) -> list[bool]:
+        before = digests()
+        path = package / file
+        path.write_text(path.read_text() + "\n# changed\n")
+        return [a != b for a, b in zip(before, digests(), strict=True)]
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("models/mti_net.py", [False, True, False]),
+        ("models/padnet.py", [True, False, True]),
+        ("models/hrnet.py", [True, True, True]),
+        ("tasks/depth.py", [True, True, True]),
+        ("tasks/normals.py", [False, False, True]),
+        ("metrics/normals.py", [False, False, True]),
+        ("engine/train.py", [True, True, True]),
+        ("engine/evaluate.py", [True, True, True]),
+        ("objectives/supervised.py", [True, True, True]),
+        ("data/folder.py", [True, True, True]),
+        ("data/transforms.py", [True, True, True]),
+        ("suite/spec.py", [True, True, True]),
+        ("report/html.py", [False, False, False]),
+        ("suite/judge.py", [False, False, False]),
+        ("suite/store.py", [False, False, False]),
+        ("cli/run.py", [False, False, False]),
+        ("errors.py", [False, False, False]),
+    ],
+)
+def test_a_change_makes_again_what_it_can_affect(file: str, expected: list[bool], changed_by) -> None:
+    assert changed_by(file) == expected
+
+
+def test_costs_depend_on_the_model_alone(package: Path) -> None:
+    def both() -> tuple[str, str]:
+        forget()
+        return model_digest(PADNET.model), model_digest(MTINET.model)
+
+    before = both()
+    for file in ("engine/train.py", "tasks/depth.py"):
+        (package / file).write_text((package / file).read_text() + "\n# changed\n")
+    assert both() == before
+    (package / "models" / "padnet.py").write_text((package / "models" / "padnet.py").read_text() + "\n# changed\n")
+    assert [a == b for a, b in zip(both(), before, strict=True)] == [False, True]
+
+
+def test_relative_and_nested_imports_are_followed(package: Path) -> None:
+    folder = package / "zoo"
+    (folder / "cats").mkdir(parents=True)
+    (folder / "__init__.py").write_text("from .dog import bark\n")
+    (folder / "dog.py").write_text("def bark():\n    from ..registry import Registry\n    return Registry\n")
+    (folder / "cats" / "__init__.py").write_text("")
+    (folder / "cats" / "tom.py").write_text("from . import jerry\nfrom .. import dog\nimport mtlrepro.metrics.delta\n")
+    (folder / "cats" / "jerry.py").write_text("import json\nfrom mtlrepro import errors\n")
+    forget()
+    assert imports("mtlrepro.zoo") == ("mtlrepro.zoo.dog",)
+    assert imports("mtlrepro.zoo.dog") == ("mtlrepro.registry", "mtlrepro.zoo")
+    assert set(imports("mtlrepro.zoo.cats.tom")) == {
+        "mtlrepro.zoo",
+        "mtlrepro.zoo.cats",
+        "mtlrepro.zoo.cats.jerry",
+        "mtlrepro.zoo.dog",
+        "mtlrepro.metrics.delta",
+    }
+    reached = closure(frozenset({"mtlrepro.zoo.cats.tom"}))
+    assert {"mtlrepro.zoo.dog", "mtlrepro.registry", "mtlrepro.metrics.delta", "mtlrepro.metrics"} <= reached
+    assert not reached & NEUTRAL
+
+
+RUN = """
+import json, sys
+from pathlib import Path
+import torch
+from mtlrepro.engine.run import Machine, execute
+from mtlrepro.suite.spec import RunSpec
+torch.set_num_threads(1)
+execute(RunSpec.from_json(json.loads(sys.argv[1])), 0, Path(sys.argv[2]), Machine())
+print(json.dumps(sorted(name for name in sys.modules if name.startswith("mtlrepro."))))
+"""
+
+
+def test_everything_a_run_really_loads_is_in_its_digest(tiny_spec: RunSpec, tmp_path: Path) -> None:
+    spec = dataclasses.replace(tiny_spec, recipe=dataclasses.replace(tiny_spec.recipe, epochs=1))
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, json.dumps(spec.to_json()), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=program.ROOT.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    entries = {program.ENGINE, "mtlrepro.models.baselines", "mtlrepro.models.hrnet", "mtlrepro.objectives.supervised"}
+    entries |= {"mtlrepro.tasks.semseg", "mtlrepro.tasks.depth", "mtlrepro.data.folder"}
+    reached = closure(frozenset(entries))
+    assert entries <= loaded
+    assert loaded - reached <= NEUTRAL | {name.rpartition(".")[0] for name in NEUTRAL}

@@ -1,0 +1,25 @@
+"""The six MTI-Net tables planned for real at smoke: embedded scenes, the program's own digest, nothing trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from suite_fakes import SUITES, FakeLauncher
+
+from mtlrepro.suite.program import closure, program_digest
+from mtlrepro.suite.session import Options, Session
+from mtlrepro.suite.table import bind, discover
+
+
+def test_smoke_needs_no_data_and_fourteen_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MTLREPRO_DATA", raising=False)
+    launcher = FakeLauncher(lambda spec: {})
+    session = Session(Options("smoke", runs=tmp_path), launcher)
+    bound = [bind(t, f) for f, t in discover(SUITES) if t.paper == "mti_net"]
+    session.plan([(b, r) for b in bound for r in b.table.rows])
+    assert session.total_runs == len({r.key for r in launcher.runs}) == 14
+    assert len({r.data for r in launcher.runs}) == 1  # one set of scenes serves them all
+    assert {r.program for r in launcher.runs} == {program_digest(r.spec) for r in launcher.runs}
+    assert len({r.program for r in launcher.runs}) > 4  # single-task, multi-task, PAD-Net and MTI-Net, by their tasks
+    assert "mtlrepro.data.scenes.primitives" in closure(frozenset({"mtlrepro.data.scenes.dataset"}))

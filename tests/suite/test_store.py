@@ -1,0 +1,249 @@
+"""The store: identity, whole files or none, and records that are not what they should be."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from suite_fakes import body, make_run, make_spec
+
+from mtlrepro.errors import StoreError
+from mtlrepro.suite.spec import RunSpec
+from mtlrepro.suite.store import RESULT_KEYS, Store, read_json, read_result, write_json
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def forbidden(folder: Path) -> dict[str, Any]:
+    raise AssertionError("executed again")
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Files that are neither of the run's own nor directories."""
+    known = {"spec.json", "result.json", "env.json", "checkpoint.safetensors"}
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name not in known)
+
+
+# --- identity ---------------------------------------------------------------------------------------------------------
+
+
+def test_everything_that_can_change_a_result_is_in_the_key() -> None:
+    run = make_run()
+    others = [
+        replace(run, spec=make_spec("padnet")),
+        replace(run, seed=1),
+        replace(run, tier="full"),
+        replace(run, program="q"),
+        replace(run, data="e"),
+    ]
+    assert len({run.key, *(o.key for o in others)}) == 6
+    assert make_run().key == run.key
+
+
+def test_the_identity_is_written_and_names_the_spec(tmp_path: Path) -> None:
+    run = make_run(seed=3)
+    Store(tmp_path).ensure(run, lambda folder: body())
+    identity = json.loads((tmp_path / run.key / "spec.json").read_text())
+    assert RunSpec.from_json(identity["spec"]) == run.spec
+    assert (identity["seed"], identity["tier"], identity["program"], identity["data"]) == (
+        3,
+        "smoke",
+        "p" * 16,
+        "d" * 16,
+    )
+
+
+# --- ensure -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_made_once_and_then_read(tmp_path: Path) -> None:
+    store, run = Store(tmp_path), make_run()
+    assert store.result(run) is None
+    first, reused = store.ensure(run, lambda folder: body(final__depth__rmse=0.5)) or ({}, True)
+    assert (reused, first["metrics"], first["key"]) == (False, {"final.depth.rmse": 0.5}, run.key)
+    again, reused = store.ensure(run, forbidden) or ({}, False)
+    assert reused
+    assert again == first == store.result(run)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_failed_run_leaves_its_checkpoint_but_no_result_and_no_lock(tmp_path: Path) -> None:
+    store, run = Store(tmp_path), make_run()
+
+    def fail(folder: Path) -> dict[str, Any]:
+        (folder / "checkpoint.safetensors").write_bytes(b"half way")
+        raise StoreError("disk full", file=folder, mend="Free disk space")
+
+    with pytest.raises(StoreError, match="disk full"):
+        store.ensure(run, fail)
+    assert leftovers(tmp_path) == []
+    assert store.result(run) is None
+
+    def resume(folder: Path) -> dict[str, Any]:
+        assert (folder / "checkpoint.safetensors").read_bytes() == b"half way"
+        return body()
+
+    assert (store.ensure(run, resume) or ({}, True))[1] is False
+
+
+# --- records that are wrong -------------------------------------------------------------------------------------------
+
+
+def good(run_key: str) -> dict[str, Any]:
+    return {"schema_version": 1, "key": run_key, **body(final__depth__rmse=0.5)}
+
+
+WRONG: dict[str, tuple[Any, str | None, str]] = {
+    "truncated": ('{"schema_version": 1, "me', None, "not valid JSON"),
+    "empty": ("", None, "not valid JSON"),
+    "binary": (b"\xff\xfe\x00", None, "not valid JSON"),
+    "list": ("[1]", None, "holds a list"),
+    "newer": ({"schema_version": 2}, "schema_version", "schema version 2, this program reads 1"),
+    "older": ({"schema_version": 0}, "schema_version", "schema version 0, this program reads 1"),
+    "unknown key": ({"metric": {}}, "metric", "unknown key 'metric'"),
+    "missing key": ({"metrics": ...}, "metrics", "missing key 'metrics'"),
+    "other run": ({"key": "f" * 16}, "key", "record of run 'ffff"),
+    "no figures": ({"metrics": None}, "metrics", "not an object of numbers"),
+    "text figure": ({"metrics": {"final.depth.rmse": "0.5"}}, "metrics", "not an object of numbers"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_record_is_told_with_file_field_and_mend(case: str, tmp_path: Path) -> None:
+    content, field, says = WRONG[case]
+    run = make_run()
+    path = tmp_path / run.key / "result.json"
+    path.parent.mkdir()
+    if isinstance(content, dict):
+        record = {k: v for k, v in (good(run.key) | content).items() if v is not ...}
+        path.write_text(json.dumps(record))
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    for call in (lambda: Store(tmp_path).result(run), lambda: Store(tmp_path).ensure(run, forbidden)):
+        with pytest.raises(StoreError) as caught:
+            call()
+        assert says in caught.value.problem
+        assert (caught.value.file, caught.value.field) == (path, field)
+        assert caught.value.mend == f"Delete the folder {path.parent} to make this run again"
+
+
+@pytest.mark.parametrize("key", sorted(RESULT_KEYS - {"schema_version"}))
+def test_every_key_of_a_record_is_needed(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({k: v for k, v in good("k").items() if k != key}))
+    with pytest.raises(StoreError, match=f"missing key '{key}'"):
+        read_result(path, "k")
+
+
+def test_a_record_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    run = make_run()
+    (tmp_path / run.key / "result.json").mkdir(parents=True)
+    with pytest.raises(StoreError, match="cannot be read") as caught:
+        Store(tmp_path).result(run)
+    assert caught.value.mend
+
+
+# --- whole files or none ----------------------------------------------------------------------------------------------
+
+
+@given(json_values)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_json_objects_come_back_as_written(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "a" / "x.json"
+    write_json(path, {"value": value})
+    assert read_json(path, "mend") == {"value": value}
+    assert os.listdir(path.parent) == ["x.json"]
+
+
+def _raise(error: int) -> Any:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    return fail
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+@pytest.mark.parametrize(
+    ("error", "mend"), [(errno.ENOSPC, "Free disk space"), (errno.EROFS, "Choose a writable folder with --runs")]
+)
+def test_a_full_or_read_only_disk_leaves_the_old_file_and_nothing_else(
+    call: str, error: int, mend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result.json"
+    write_json(path, {"old": 1})
+    monkeypatch.setattr(os, call, _raise(error))
+    with pytest.raises(StoreError, match="cannot write") as caught:
+        write_json(path, {"new": 2})
+    assert (caught.value.file, caught.value.mend) == (path, mend)
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, TypeError])
+def test_nothing_half_written_stays_after_any_interruption(
+    interruption: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dump(value: Any, stream: Any, **kwargs: Any) -> None:
+        stream.write('{"half')
+        raise interruption
+
+    monkeypatch.setattr(json, "dump", dump)
+    with pytest.raises(interruption):
+        write_json(tmp_path / "result.json", {})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_while_the_result_is_written_leaves_an_unfinished_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, run, real = Store(tmp_path), make_run(), os.replace
+
+    def fail_on_result(source: Any, target: Any) -> None:
+        if Path(target).name == "result.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", fail_on_result)
+    with pytest.raises(StoreError, match="No space left") as caught:
+        store.ensure(run, lambda folder: body())
+    assert caught.value.mend == "Free disk space"
+    assert sorted(os.listdir(tmp_path / run.key)) == ["spec.json"]
+    monkeypatch.undo()
+    assert (store.ensure(run, lambda folder: body()) or ({}, True))[1] is False
+
+
+def test_a_store_that_cannot_be_written_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "runs"
+    blocked.write_text("a file where the folder should be")
+    for call in (lambda: Store(blocked).check_writable(), lambda: Store(blocked).ensure(make_run(), forbidden)):
+        with pytest.raises(StoreError, match="cannot write") as caught:
+            call()
+        assert caught.value.mend == "Choose a writable folder with --runs"
+        assert blocked in (caught.value.file, Path(str(caught.value.file)).parent)
+    Store(tmp_path / "new").check_writable()
+    assert os.listdir(tmp_path / "new") == []
+    monkeypatch.setattr(Path, "write_bytes", _raise(errno.EROFS))
+    with pytest.raises(StoreError, match="Read-only"):
+        Store(tmp_path / "new").check_writable()
+
+
+def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", _raise(errno.EROFS))
+    run = make_run()
+    with pytest.raises(StoreError, match="Read-only") as caught:
+        Store(tmp_path).ensure(run, forbidden)
+    assert caught.value.file == tmp_path / run.key / "lock"
+    assert os.listdir(tmp_path / run.key) == []
