@@ -1,0 +1,96 @@
+"""The Markdown report and the CI job summary: the frames of the HTML report, aligned for a terminal."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from mtlrepro.report import words
+from mtlrepro.report.content import Content, Frame, TableSection
+from mtlrepro.report.figures import Picture
+
+
+def render_markdown(content: Content) -> str:
+    """The text of `report.md`; figures are linked relative to it."""
+    lines = _opening(content)
+    for section in content.sections:
+        lines += _section(section)
+    for frame in content.closing:
+        lines += [f"## {frame.title}", "", *_frame(frame.data)]
+    lines += [f"{words.BANDS} Evidence, in falling strength:", "", *(f"- {text}" for text in words.EVIDENCE.values())]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def render_summary(content: Content) -> str:
+    """The CI job summary: the headline and, per table, printed and measured figures with claims. No pictures."""
+    lines = _opening(content)
+    for section in content.sections:
+        lines += [f"### {escape(section.title)}", "", *_figures(section)]
+        lines += [line for frame in section.frames if not frame.folded for line in _frame(frame.data)]
+    return "\n".join(lines).rstrip() + "\n\n"
+
+
+def escape(text: object) -> str:
+    """Text that Markdown shows as it is, on one line.
+
+    Example:
+        >>> escape("a|b <b>*x*")
+        'a\\\\|b &lt;b&gt;\\\\*x\\\\*'
+    """
+    text = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\|*`\[\]])", r"\\\1", text)
+
+
+def _opening(content: Content) -> list[str]:
+    lines = [f"# {escape(content.title)}", ""]
+    first, *rest = content.headline.sentences
+    lines += [f"**{escape(first)}**", "", *(f"- {escape(sentence)}" for sentence in rest), ""]
+    for frame in content.overview:
+        lines += [f"## {frame.title}", "", *_frame(frame.data)]
+    return lines
+
+
+def _section(section: TableSection) -> list[str]:
+    lines = [f"## {escape(section.title)}", "", escape(section.table.caption), "", *_figures(section)]
+    lines += [f"- {escape(statement)}" for statement in section.statements]
+    lines += [""] if section.statements else []
+    for frame in section.frames:
+        lines += [f"### {frame.title}", "", *_long(frame)]
+    for picture, note in ((section.bars, ""), (section.curves, section.curves_note)):
+        lines += _picture(picture) + ([escape(note), ""] if note else [])
+    for picture in section.gallery:
+        lines += _picture(picture)
+    return lines + ([escape(section.gallery_note), ""] if section.gallery_note else [])
+
+
+def _figures(section: TableSection) -> list[str]:
+    """Printed and measured figures one under the other: side by side they would not fit a terminal."""
+    printed = section.printed.copy()
+    printed.insert(1, "Evidence", section.evidence)
+    if any(cell.badges for cell in section.checks):
+        printed["Checks"] = section.checks
+    lines = ["Printed in the paper:", "", *_frame(printed)]
+    for tier, data in section.measured.items():
+        shown = data[[any(str(v) != words.NONE for v in row[1:]) for row in data.itertuples(index=False)]]
+        lines += [f"{words.MEASURED[tier].capitalize()}:", "", *_frame(shown)]
+    return [*lines, *([f"*{escape(section.footnote)}*", ""] if section.footnote else [])]
+
+
+def _long(frame: Frame) -> list[str]:
+    """A frame of comparisons without a single verdict says in one sentence what it would say in a line each."""
+    data = frame.data
+    if frame.title.startswith("Every printed figure") and "Difference" not in data.columns:
+        return [f"{words.plural(len(data), 'figure')}, none compared; the HTML report lists them.", ""]
+    return _frame(data)
+
+
+def _frame(data: pd.DataFrame) -> list[str]:
+    plain = pd.DataFrame(
+        [[escape(v) for v in row] for row in data.itertuples(index=False)], columns=[escape(c) for c in data.columns]
+    )
+    return [plain.to_markdown(index=False, disable_numparse=True), ""]
+
+
+def _picture(picture: Picture | None) -> list[str]:
+    return [f"![{escape(picture.alt)}](figures/{picture.name}.png)", ""] if picture else []

@@ -1,0 +1,85 @@
+"""Reads what a report shows of a run directory. A missing or damaged file becomes a sentence, not a failure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class RunFiles:
+    """The readable part of one run directory.
+
+    Attributes:
+        directory: where it is.
+        steps: steps of the training lines.
+        losses: total loss at `steps`.
+        evaluations: (step, metric id with view -> figure), in order.
+        result: `result.json`, empty if it cannot be read.
+        pictures: file name -> path of its PNG pictures.
+        problems: what is missing or damaged, as sentences.
+    """
+
+    directory: Path
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    evaluations: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, Path] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def locate(runs_root: Path, key: str, directory: str) -> Path:
+    """Where a run lies: `<runs_root>/<key>` if that exists (a moved store), else as the session recorded it."""
+    moved = runs_root / key
+    return (
+        moved if moved.is_dir() or not directory else runs_root / directory
+    )  # an absolute directory wins over the root
+
+
+def read_run(directory: Path) -> RunFiles:
+    """Everything the report uses of one run directory."""
+    run = RunFiles(directory)
+    if not directory.is_dir():
+        run.problems.append("the run directory is missing")
+        return run
+    _read_lines(run)
+    try:
+        value = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        run.result = value if isinstance(value, dict) else {}
+    except FileNotFoundError:
+        run.problems.append("result.json is missing")
+    except (OSError, ValueError):
+        run.problems.append("result.json cannot be read")
+    run.pictures = {p.name: p for p in sorted((directory / "pictures").glob("*.png"))}
+    if not run.pictures:
+        run.problems.append("there are no pictures")
+    return run
+
+
+def _read_lines(run: RunFiles) -> None:
+    try:
+        lines = (run.directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        run.problems.append("metrics.jsonl is missing")
+        return
+    except (OSError, UnicodeDecodeError):
+        run.problems.append("metrics.jsonl cannot be read")
+        return
+    damaged = 0
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            step = int(entry["step"])
+            if "eval" in entry:
+                run.evaluations.append((step, {str(k): float(v) for k, v in entry["eval"].items() if v is not None}))
+            elif "loss" in entry:
+                loss = float(entry["loss"])
+                run.steps.append(step)
+                run.losses.append(loss)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            damaged += 1
+    if damaged:
+        run.problems.append(f"metrics.jsonl has {damaged} unreadable line{'s' if damaged > 1 else ''}")

@@ -1,0 +1,191 @@
+"""The report's vocabulary: labels, legends and number formats. One place, so that every table says the same."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+from mtlrepro.suite.results import VERDICTS, Check, ColumnInfo, RowResult, TableResult, Value
+
+NONE = "–"
+MINUS = "−"
+DECIDED = frozenset({"PASS", "XFAIL", "IMPROVED", "FAIL"})
+"""Verdicts that state the outcome of a comparison."""
+
+EVIDENCE = {
+    "full": "full: the paper's dataset, model and recipe",
+    "bench": "bench: the paper's model at its resolution, synthetic scenes",
+    "smoke": "smoke: a small twin of the model, synthetic scenes",
+    "conformance": "conformance: exact counts and formulas, nothing trained",
+}
+"""Tier -> what it is, strongest first."""
+
+MEASURED = {
+    "full": "measured (full)",
+    "bench": "measured (bench, synthetic scenes)",
+    "smoke": "measured (smoke, synthetic scenes)",
+    "conformance": "measured (conformance, exact count)",
+}
+"""Tier -> heading of a figure that was measured there."""
+
+KINDS = {
+    "printed": "printed figures",
+    "resource": "printed parameters and MACs",
+    "claim": "claims of the papers",
+    "trivial": "better than the best constant predictor",
+    "recorded": "this project's own recorded results",
+}
+
+LEGEND = {
+    "PASS": "inside the band, or the statement holds",
+    "XFAIL": "outside the band for a registered reason, by the registered amount",
+    "IMPROVED": "outside the band on the good side",
+    "FAIL": "outside the band on the bad side, or the statement does not hold",
+    "ERROR": "the run or the comparison broke",
+    "MISSING": "no result or no expectation to compare",
+    "SKIPPED": "not run or not comparable here, for the stated reason",
+    "QUOTED": "the authors copied the row from elsewhere; nothing here runs it",
+}
+assert set(LEGEND) == set(VERDICTS)
+
+BANDS = (
+    "A printed figure passes within max(k·s, floor): k from Student's t, s the spread over seeds, floor half a unit of "
+    "the last printed digit plus a stated practical tolerance. Positive gains are better."
+)
+
+_LOWER = frozenset(
+    {
+        "rmse",
+        "rmse_log",
+        "log_rmse",
+        "rel",
+        "abs_rel",
+        "sq_rel",
+        "mae",
+        "log10",
+        "mean_angle",
+        "median_angle",
+        "mean",
+        "median",
+    }
+)
+
+
+def compared(check: Check) -> bool:
+    """False for a paper's figure or claim whose measured twin comes from synthetic scenes: those are never compared."""
+    if check.kind == "claim":  # claims about parameters and MACs need no data set
+        return check.tier not in ("smoke", "bench")
+    return check.kind != "printed" or check.tier in (None, "full")
+
+
+def verdict(check: Check) -> str:
+    """The verdict that the report counts: a comparison that the evidence cannot carry counts as SKIPPED."""
+    return check.verdict if compared(check) or check.verdict not in DECIDED else "SKIPPED"
+
+
+def shown(check: Check) -> str:
+    """The verdict as text, or "not compared (<tier>)"."""
+    return check.verdict if compared(check) or check.verdict == "ERROR" else f"not compared ({check.tier})"
+
+
+def is_quoted(row: RowResult) -> bool:
+    """True for a row that the authors copied from another paper."""
+    return row.origin.startswith("quoted")
+
+
+def is_delta(column: ColumnInfo) -> bool:
+    """True for a column of Δ_m."""
+    return column.protocol.startswith("delta_m") or column.key in ("delta", "delta_m")
+
+
+def cell_tier(row: RowResult, column: ColumnInfo) -> str | None:
+    """Tier of the figure in `row.measured`: exact counts need no training, whatever served the row's other columns."""
+    if column.protocol.split("@")[0] in ("params", "macs"):
+        return "conformance"
+    return row.tier
+
+
+def check_of(row: RowResult, column: ColumnInfo) -> Check | None:
+    """The comparison of one cell against the paper."""
+    return next((c for c in row.checks if c.subject == column.key and c.kind in ("printed", "resource")), None)
+
+
+def title(table: TableResult) -> str:
+    """The table's name in headings and examples."""
+    return f"{table.paper} table {table.table}"
+
+
+def heading(column: ColumnInfo) -> str:
+    """A column's printed title with direction and unit, unless the title already tells them."""
+    arrow = "" if re.search("[↑↓]", column.title) else {"higher": " ↑", "lower": " ↓"}.get(column.better, "")
+    unit = (
+        f" [{column.unit}]"
+        if column.unit and not re.search(rf"(?<!\w){re.escape(column.unit)}(?!\w)", column.title)
+        else ""
+    )
+    return f"{column.title}{unit}{arrow}"
+
+
+def better(table: TableResult, row: RowResult, metric: str) -> str:
+    """Direction of a metric: as its check states it, else as a column of that key does, else by the figure's name."""
+    for check in row.checks:
+        if check.kind == "trivial" and check.subject == metric and (check.expected or "")[:2] in ("<=", ">="):
+            return "lower" if (check.expected or "").startswith("<=") else "higher"
+    for column in table.columns:
+        if column.key == metric:
+            return column.better
+    return "lower" if metric.rsplit(".", 1)[-1] in _LOWER else "higher"
+
+
+def decimals(printed: Iterable[str]) -> int | None:
+    """Most decimals among printed strings; None where no string holds a number."""
+    found = [m.group(1) or "" for text in printed if (m := re.search(r"\d(?:[.,](\d+))?", text))]
+    return max((len(f) for f in found), default=None)
+
+
+def number(value: float | None, digits: int | None = None, signed: bool = False) -> str:
+    """A figure with `digits` decimals, or four significant digits; a dash for None."""
+    if value is None:
+        return NONE
+    if not math.isfinite(value):
+        return str(value)
+    sign = "+" if signed else ""
+    text = f"{value:{sign}.{digits}f}" if digits is not None else f"{value:{sign}.4g}"
+    return text.replace("-", MINUS)
+
+
+def measured(value: Value, digits: int | None) -> str:
+    """Mean, and the deviation where there are several seeds."""
+    text = number(value.mean, digits)
+    return text if value.s is None or value.n < 2 else f"{text} ± {number(value.s, digits)}"
+
+
+def percent(value: float) -> str:
+    """A signed percentage with one decimal."""
+    return f"{number(value, 1, signed=True)} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person would say them."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """`3 rows`, `1 row`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def listed(items: list[str], limit: int = 3) -> str:
+    """The first few of a list, and how many more there are."""
+    rest = len(items) - limit
+    return "; ".join(items[:limit]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def slug(text: str) -> str:
+    """A file and anchor name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower() or "x"
