@@ -1,0 +1,53 @@
+"""The command line: `mtlrepro list | run | report | profile | data`, one class a verb."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from mtlrepro import __version__
+from mtlrepro.cli.base import Verb
+from mtlrepro.cli.data import Data
+from mtlrepro.cli.listing import List
+from mtlrepro.cli.profile import Profile
+from mtlrepro.cli.report import Report
+from mtlrepro.cli.run import Run
+from mtlrepro.errors import ReproError, unknown
+
+VERBS: dict[str, type[Verb]] = {"list": List, "run": Run, "report": Report, "profile": Profile, "data": Data}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0 fine, 1 a verdict is not green, 2 bad input."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        "mtlrepro", description="Does the table hold? Reproduce multi-task dense-prediction tables."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        sub = verbs.add_parser(
+            name,
+            help=verb.summary,
+            description=verb.summary,
+            epilog=verb.examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.add_arguments(sub)
+    try:
+        if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
+            raise unknown("verb", arguments[0], VERBS)
+        options = parser.parse_args(arguments)
+        return VERBS[options.verb]().run(options)
+    except ReproError as error:
+        print(f"mtlrepro: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "mtlrepro: interrupted; finished runs are kept, unfinished ones resume from their last checkpoint",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        return 0

@@ -1,0 +1,75 @@
+"""`mtlrepro profile`: parameters and multiply-accumulates of paper-exact models, step time where asked."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from tabulate import tabulate
+
+from mtlrepro.cli.base import Verb, add_suites
+
+
+class Profile(Verb):
+    """Count and time."""
+
+    summary = "parameters and MACs of every row's paper-exact model; with --steps the training speed too"
+    examples = """examples:
+  mtlrepro profile mti_net/7a            every network of a table, at the paper's resolution
+  mtlrepro profile mti_net/7a --fvcore   second counter: batch norm and upsampling too, uncounted operators listed
+  mtlrepro profile mti_net/7a --steps 20 --device cuda:0   step time and memory at the paper's batch"""
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "tables", nargs="+", metavar="TABLE", help="paper, dataset or table, for example mti_net/7a"
+        )
+        parser.add_argument(
+            "--fvcore", action="store_true", help="also count all operators with fvcore (runs the model on CPU)"
+        )
+        parser.add_argument(
+            "--steps", type=int, default=0, help="time so many training steps at the paper's batch and size"
+        )
+        parser.add_argument("--device", default="cuda:0", help="device of --steps (default cuda:0)")
+        add_suites(parser)
+
+    def run(self, options: argparse.Namespace) -> int:
+        from mtlrepro.data import dataset_info
+        from mtlrepro.profiling.cost import fvcore_cost, model_cost
+        from mtlrepro.profiling.speed import training_speed
+        from mtlrepro.suite.table import discover, select
+        from mtlrepro.tasks import make_tasks
+
+        specs = {
+            s: None
+            for b in select(list(discover(options.suites)), options.tables)
+            for r in b.table.rows
+            for s in r.specs
+        }
+        lines, uncounted = [], {}
+        for spec in specs:
+            tasks = make_tasks(
+                tuple(dict.fromkeys(spec.model.main + spec.model.aux)), dataset_info(spec.data.name, spec.data.options)
+            )
+            channels = {name: task.channels for name, task in tasks.items()}
+            model = replace(spec.model, weights=None)
+            cost = model_cost(model, channels, spec.data.size)
+            line = {"network": spec.label, "params": f"{cost.params:,}", "GMAC": f"{cost.macs / 1e9:.3f}"}
+            uncounted[spec.label] = cost.uncounted
+            if options.fvcore:
+                every = fvcore_cost(model, channels, spec.data.size)
+                line["all-op G"] = f"{every.macs / 1e9:.3f}"
+                uncounted[spec.label] = every.uncounted
+            if options.steps:
+                speed = training_speed(replace(spec, model=model), tasks, options.device, options.steps)
+                line |= {"step ms": f"{speed['step_ms']:.1f}", "images/s": f"{speed['images_per_s']:.1f}"}
+                if "vram_bytes" in speed:
+                    line["VRAM GiB"] = f"{speed['vram_bytes'] / 2**30:.2f}"
+            lines.append(line)
+        print(
+            tabulate(lines, headers="keys", disable_numparse=True, colalign=("left", *["right"] * (len(lines[0]) - 1)))
+        )
+        print("\noperators that are not counted (calls):")
+        for label, operators in uncounted.items():
+            print(f"  {label}: " + ", ".join(f"{name} {calls}" for name, calls in sorted(operators.items())))
+        return 0

@@ -1,0 +1,138 @@
+"""`mtlrepro run`: run tables, or compare methods on a dataset of one's own, and write the report."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from mtlrepro.cli.base import Verb, add_store, add_suites, size
+from mtlrepro.errors import SpecError
+
+
+class Run(Verb):
+    """Run and report."""
+
+    summary = "run tables, or compare methods on your own dataset, and write a report"
+    examples = """examples:
+  mtlrepro run mti_net/2a                              one table at the strongest tier this machine can serve
+  mtlrepro run nyuv2 --tier full --data-root /data --seeds 3
+  mtlrepro run --dataset street.toml --methods stl mtl mti_net --size 96x128 --epochs 8
+  mtlrepro run mti_net --tier smoke --seeds 3 --record  keep the results as the reference for regressions"""
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "tables", nargs="*", metavar="TABLE", help="paper, dataset or table, for example mti_net, nyuv2, mti_net/2a"
+        )
+        parser.add_argument("--tier", default="auto", help="auto, smoke, bench or full (default auto)")
+        parser.add_argument("--seeds", type=int, default=1, help="seeds of every run (default 1)")
+        parser.add_argument(
+            "--record",
+            action="store_true",
+            help="store the figures in expected/measured/ as the reference of their tier",
+        )
+        add_suites(parser)
+        add_store(parser)
+        own = parser.add_argument_group("comparing methods on a dataset of your own")
+        own.add_argument(
+            "--dataset",
+            metavar="NAME",
+            help="description file of your dataset (`mtlrepro data --describe folder`), or scenes",
+        )
+        own.add_argument(
+            "--methods", nargs="+", default=["stl", "mtl", "mti_net"], help="architectures (default: stl mtl mti_net)"
+        )
+        own.add_argument("--tasks", nargs="+", help="main tasks (default: all tasks of the dataset)")
+        own.add_argument("--aux", nargs="+", default=[], help="auxiliary tasks for methods that have a front-end")
+        own.add_argument(
+            "--backbone", default="hrnet_nano", help="backbone (default hrnet_nano; `mtlrepro list` names all)"
+        )
+        own.add_argument("--weights", help="pinned timm tag of the backbone's weights (default: random)")
+        own.add_argument(
+            "--size", type=size, default=(96, 128), metavar="HxW", help="network input size (default 96x128)"
+        )
+        own.add_argument("--augment", default="flip", help="training augmentation (default flip)")
+        own.add_argument("--epochs", type=int, default=10, help="passes over the training split (default 10)")
+        own.add_argument("--batch", type=int, default=8, help="images a step (default 8)")
+        own.add_argument("--lr", type=float, default=1e-3, help="Adam's learning rate (default 1e-3)")
+        own.add_argument("--loss-weight", nargs="+", default=[], metavar="TASK=W", help="loss weights (default 1)")
+        own.add_argument(
+            "--evaluate-every",
+            type=int,
+            default=0,
+            metavar="EPOCHS",
+            help="epochs between evaluations (default: only at the end)",
+        )
+
+    def run(self, options: argparse.Namespace) -> int:
+        from mtlrepro.progress import ProgressLine
+        from mtlrepro.report import write_report
+        from mtlrepro.report.headline import headline
+        from mtlrepro.suite.own import Comparison, compare
+        from mtlrepro.suite.results import GREEN, GREY
+        from mtlrepro.suite.session import OWN_TIER, Options, Session
+        from mtlrepro.suite.table import discover, select
+
+        if bool(options.dataset) == bool(options.tables):
+            raise SpecError(
+                "nothing to run" if not options.dataset else "tables and --dataset together",
+                mend="Name tables, or give --dataset; see `mtlrepro run --help`",
+            )
+        if options.dataset:
+            c = Comparison(
+                dataset=options.dataset,
+                methods=tuple(options.methods),
+                tasks=tuple(options.tasks or ()),
+                aux=tuple(options.aux),
+                backbone=options.backbone,
+                weights=options.weights,
+                size=options.size,
+                augment=options.augment,
+                epochs=options.epochs,
+                batch=options.batch,
+                lr=options.lr,
+                loss_weights=tuple(_weight(w) for w in options.loss_weight),
+                evaluate_every=options.evaluate_every,
+            )
+            tables, tier = [compare(c)], OWN_TIER
+        else:
+            tables, tier = select(list(discover(options.suites)), options.tables), options.tier
+        progress = ProgressLine(width=shutil.get_terminal_size().columns)
+        session = Session(
+            Options(tier, options.seeds, options.runs, options.report, options.data_root), report=progress
+        )
+        try:
+            session.plan([(b, r) for b in tables for r in b.table.rows])
+            progress.total = session.total_runs
+            for bound in tables:
+                session.table(bound)
+        finally:
+            session.close()
+            progress.clear()
+        result = session.finish()
+        for line in headline(result).sentences:
+            print(line)
+        for path in write_report(result, options.runs, options.report):
+            print(path)
+        if options.record:
+            for path in session.record(_expected(options.suites) / "measured"):
+                print(path)
+        bad = [
+            c
+            for c in result.checks()
+            if c.verdict not in GREEN | GREY and not (options.record and c.kind == "recorded")
+        ]
+        return 1 if bad else 0
+
+
+def _expected(suites: Path) -> Path:
+    return suites.resolve().parent / "expected"
+
+
+def _weight(text: str) -> tuple[str, float]:
+    task, _, value = text.partition("=")
+    try:
+        return task, float(value)
+    except ValueError:
+        raise SpecError(f"{text!r} is not TASK=WEIGHT", field="--loss-weight", mend="For example edges=50") from None

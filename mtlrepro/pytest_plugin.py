@@ -1,0 +1,246 @@
+"""pytest interface: a suite file's `TABLE` becomes one test a row; a report is left at the end.
+
+Options: --tier --seeds --data-root --runs --report --shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mtlrepro.errors import ReproError
+
+if TYPE_CHECKING:
+    from mtlrepro.suite.results import Check, RowResult
+    from mtlrepro.suite.session import Session
+    from mtlrepro.suite.table import BoundTable, Row, Table
+
+SHOWN_CHECKS = 12
+"""Checks a failure lists at most; the report has all."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the suite's options."""
+    group = parser.getgroup("mtlrepro", "reproduction suites")
+    group.addoption(
+        "--tier", default="auto", help="auto (strongest this machine can serve, row by row), smoke, bench or full"
+    )
+    group.addoption("--seeds", type=int, default=1, help="seeds of every run (default 1)")
+    group.addoption(
+        "--data-root", type=Path, default=None, help="folder of the papers' datasets (default: $MTLREPRO_DATA)"
+    )
+    group.addoption("--runs", type=Path, default=Path("runs"), help="run store (default: runs/)")
+    group.addoption("--report", type=Path, default=Path("report"), help="folder of the report (default: report/)")
+    group.addoption(
+        "--shard",
+        default="1/1",
+        metavar="K/N",
+        help="the K-th of N parts of the rows; rows that share runs stay together",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the per-session state."""
+    config.pluginmanager.register(SuitePlugin(config), "mtlrepro-session")
+
+
+def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) -> list[pytest.Item] | None:
+    """Turn `TABLE` of a suite file into row items."""
+    if name != "TABLE":
+        return None
+    from mtlrepro.suite.table import Table, bind
+
+    if not isinstance(obj, Table):
+        return None
+    try:
+        bound = bind(obj, collector.path)
+    except ReproError as error:
+        raise collector.CollectError(str(error)) from error
+    return [RowItem.from_parent(collector, name=_row_id(obj, row), bound=bound, row=row) for row in obj.rows]
+
+
+def _plugin(config: pytest.Config) -> SuitePlugin:
+    plugin = config.pluginmanager.get_plugin("mtlrepro-session")
+    assert isinstance(plugin, SuitePlugin)
+    return plugin
+
+
+def _row_id(table: Table, row: Row) -> str:
+    return f"{table.paper}-{table.dataset}-table_{table.id}[{row.name}]"
+
+
+class VerdictFailure(Exception):
+    """A row has checks that are not green."""
+
+
+class RowItem(pytest.Item):
+    """One row of a table."""
+
+    def __init__(self, *, bound: BoundTable, row: Row, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bound, self.row = bound, row
+        self.outcome: RowResult | None = None
+
+    def runtest(self) -> None:
+        """Wait for the row's runs and hold its checks and claims to account."""
+        from mtlrepro.suite.results import GREEN, GREY
+
+        session = _plugin(self.config).session
+        table = session.table(self.bound)
+        self.outcome = next(r for r in table.rows if r.name == self.row.name)
+        checks = [*self.outcome.checks, *(c for c in table.claims if self.bound.claims_of(self.row.name, c.subject))]
+        self.user_properties += [
+            ("tier", self.outcome.tier or "none"),
+            *((f"{c.kind}: {c.subject}", _line(c)) for c in checks),
+        ]
+        bad = [c for c in checks if c.verdict not in GREEN | GREY]
+        if bad:
+            raise VerdictFailure(
+                "\n".join(_line(c) for c in bad[:SHOWN_CHECKS])
+                + (f"\n... and {len(bad) - SHOWN_CHECKS} more" if len(bad) > SHOWN_CHECKS else "")
+            )
+        if self.outcome.tier is None and not any(c.verdict in GREEN for c in checks):
+            reasons = {f"{c.verdict}: {c.reason}" for c in checks} or {self.outcome.not_run}
+            if self.row.specs:
+                raise VerdictFailure(f"not served: {self.outcome.not_run}")
+            pytest.skip("; ".join(sorted(reasons)))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Verdicts and user errors are told in a line each, without a traceback."""
+        if isinstance(excinfo.value, VerdictFailure | ReproError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where and what, for pytest's own report."""
+        return self.path, None, self.name
+
+
+def _line(check: Check) -> str:
+    text = f"{check.verdict} {check.kind} {check.subject}"
+    if check.measured is not None:
+        text += f": measured {check.measured:.5g}"
+    if check.expected:
+        text += f", expected {check.expected}"
+    return f"{text} ({check.reason})" if check.reason else text
+
+
+class SuitePlugin:
+    """Plans when the items are known, runs while they execute, reports at the end.
+
+    Under pytest-xdist every worker executes runs itself, sharing them through the store's locks; the controller
+    gathers the rows from the test reports. Without it a pool with one process a device does the work.
+    """
+
+    def __init__(self, config: pytest.Config):
+        self.config = config
+        self._session: Session | None = None
+        self._parts: list[str] = []
+        self._error: ReproError | None = None
+        self._reports: list[Path] = []
+        self._headline: list[str] = []
+
+    @property
+    def session(self) -> Session:
+        """The session; created on first use, so that plain test runs never pay for it."""
+        if self._session is None:
+            from mtlrepro.progress import ProgressLine
+            from mtlrepro.suite.launch import Inline
+            from mtlrepro.suite.session import Options, Session, devices
+
+            option = self.config.getoption
+            options = Options(option("tier"), option("seeds"), option("runs"), option("report"), option("data_root"))
+            worker = getattr(self.config, "workerinput", None)
+            if worker is not None:
+                names = devices()
+                self._session = Session(options, Inline(names[int(worker["workerid"][2:]) % len(names)]))
+            else:
+                writer = self.config.get_terminal_writer()
+                on = writer.isatty if hasattr(writer, "isatty") else writer.hasmarkup
+                self.progress = ProgressLine(
+                    lambda text: writer.write(text, flush=True), bool(on) and not os.environ.get("CI"), writer.fullwidth
+                )
+                self._session = Session(options, report=self.progress)
+        return self._session
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Deal rows to shards by their first run, so that rows which share it stay together."""
+        try:
+            part, parts = (int(n) for n in config.getoption("shard").split("/"))
+            if not 1 <= part <= parts:
+                raise ValueError
+        except ValueError:
+            raise pytest.UsageError(f"--shard {config.getoption('shard')}: give K/N with 1 <= K <= N") from None
+        if parts == 1:
+            return
+        dropped = [i for i in items if isinstance(i, RowItem) and _shard_of(i, parts) != part - 1]
+        items[:] = [i for i in items if i not in dropped]
+        config.hook.pytest_deselected(items=dropped)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Plan and launch what the selected rows need."""
+        rows = [i for i in session.items if isinstance(i, RowItem)]
+        if not rows or self.config.option.collectonly:
+            return
+        try:
+            self.session.plan([(i.bound, i.row) for i in rows])
+        except ReproError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Attach the row's result to its report, as JSON text: it travels from xdist workers so."""
+        report = yield
+        if isinstance(item, RowItem) and report.when == "call" and item.outcome is not None:
+            from mtlrepro.report.jsonfile import to_text
+
+            report.mtlrepro = to_text(self.session.part(item.bound, item.row.name))
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gather row results."""
+        part = getattr(report, "mtlrepro", None)
+        if part is not None:
+            self._parts.append(part)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Stop the launcher and write the report, where the rows were gathered (not in an xdist worker)."""
+        if self._session is not None:
+            self._session.close()
+        if not self._parts or hasattr(self.config, "workerinput"):
+            return
+        from mtlrepro.report import write_report
+        from mtlrepro.report.headline import headline
+        from mtlrepro.report.jsonfile import parse_report
+        from mtlrepro.suite.session import merge
+
+        result = merge([parse_report(json.loads(p)) for p in self._parts], self.session.finish())
+        try:
+            self._reports = write_report(result, self.config.getoption("runs"), self.config.getoption("report"))
+        except ReproError as error:
+            self._error = error
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        self._headline = headline(result).sentences
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The report's first lines and where it is."""
+        if not self._headline:
+            return
+        terminalreporter.section("reproduction report")
+        for line in self._headline:
+            terminalreporter.write_line(line)
+        for path in self._reports:
+            terminalreporter.write_line(f"  {path}")
+        if self._error is not None:
+            terminalreporter.write_line(f"ERROR: {self._error}", red=True)
+
+
+def _shard_of(item: RowItem, parts: int) -> int:
+    name = item.row.specs[-1].hash() if item.row.specs else item.name
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % parts

@@ -1,0 +1,42 @@
+"""MTI-Net's experiments on NYUD-v2 as run specs (paper sections 3.1 and A.2)."""
+
+from mtlrepro.suite.spec import DataSpec, ModelSpec, Recipe, RunSpec, options
+
+NYUD = DataSpec("nyuv2", size=(480, 640), augment="flip_zoom")
+# A.2: Adam, 1e-4, batches of 6, 80 epochs, poly decay. The weight decay is that of the public reference implementation.
+RECIPE = Recipe("adam", lr=1e-4, weight_decay=1e-4, batch=6, epochs=80, schedule="poly")
+
+MAIN = ("semseg", "depth")
+NONE: tuple[str, ...] = ()
+N = ("normals",)
+NE = ("normals", "edges")
+
+
+def _run(arch: str, main: tuple[str, ...], aux: tuple[str, ...] = (), **settings: object) -> RunSpec:
+    model = ModelSpec(arch, "hrnet18", main, aux, weights="hrnet_w18_small_v2.ms_in1k", options=options(**settings))
+    return RunSpec(NYUD, model, RECIPE)
+
+
+def single_task() -> tuple[RunSpec, ...]:
+    """One network a task."""
+    return tuple(_run("stl", (task,)) for task in MAIN)
+
+
+def multi_task() -> tuple[RunSpec, ...]:
+    """Shared encoder, task-specific heads."""
+    return (_run("mtl", MAIN),)
+
+
+def pad_net(extra: tuple[str, ...] = NONE) -> tuple[RunSpec, ...]:
+    """PAD-Net with auxiliary tasks besides the main ones."""
+    return (_run("padnet", MAIN, _front_end(extra)),)
+
+
+def mti_net(extra: tuple[str, ...] = NONE, **settings: object) -> tuple[RunSpec, ...]:
+    """MTI-Net; `fpm=False` leaves the feature propagation out, `scales=n` keeps the n finest scales."""
+    return (_run("mti_net", MAIN, _front_end(extra), **settings),)
+
+
+def _front_end(extra: tuple[str, ...]) -> tuple[str, ...]:
+    # The order in which task features are concatenated: semseg, normals, edges, depth.
+    return ("semseg", *extra, "depth")

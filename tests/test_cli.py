@@ -1,0 +1,160 @@
+"""The real command line: every verb, its help, did-you-mean, bad input, and a comparison on a dataset of one's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mtlrepro.cli import VERBS, main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("MTLREPRO_DATA", raising=False)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main([verb, "--help"])
+    assert done.value.code == 0
+    assert f"mtlrepro {verb}" in capsys.readouterr().out.partition("examples:")[2]
+
+
+def test_list_names_tables_rows_and_everything_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    text = capsys.readouterr().out
+    for word in ("mti_net/nyuv2/2a", "padnet", "hrnet48", "supervised", "scenes", "normals"):
+        assert word in text
+    assert main(["list", "mti_net/4", "--rows"]) == 0
+    text = capsys.readouterr().out
+    assert "Front-end @ 1/32 scale" in text
+    assert "scale_3" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["lsit"], ["unknown verb 'lsit'", "'list'"]),
+        (["list", "mti_net/2c"], ["unknown table 'mti_net/2c'", "Did you mean"]),
+        (["run", "nyuv3"], ["unknown table 'nyuv3'"]),
+        (["run"], ["nothing to run"]),
+        (["run", "mti_net/7a", "--tier", "full"], ["no selected row can be served", "nyuv2", "MTLREPRO_DATA"]),
+        (["run", "mti_net/7a", "--tier", "smok"], ["unknown tier 'smok'", "'smoke'"]),
+        (["run", "--dataset", "nowhere.toml"], ["nowhere.toml", "no such description file"]),
+        (["report", "nowhere.json"], ["nowhere.json", "no such file"]),
+        (["data", "--check", "nyuv2"], ["nyuv2", "MTLREPRO_DATA"]),
+        (["data", "--describe", "nyuv3"], ["nyuv3"]),
+        (["list", "--suites", "nowhere"], ["nowhere", "no suites folder"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    for word in words:
+        assert word in error
+
+
+def test_data_describes_and_previews(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "--describe", "nyuv2"]) == 0
+    text = capsys.readouterr().out
+    for word in ("795", "654", "normals", "edge"):
+        assert word in text
+    picture = tmp_path / "scenes.png"
+    assert main(["data", "--preview", str(picture), "--scenes", "1", "--size", "64x96"]) == 0
+    assert Image.open(picture).size[0] > 96
+
+
+def test_profile_counts_the_paper_exact_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "mti_net/7a"]) == 0
+    text = capsys.readouterr().out
+    for figure in (
+        "3,945,270",
+        "3,934,701",
+        "4,019,251",
+        "7,019,056",
+        "8,578,179",
+        "11.367",
+        "12.772",
+        "70.245",
+        "17.142",
+    ):
+        assert figure in text
+    assert "upsample_bilinear2d" in text
+
+
+@pytest.mark.slow
+def test_compare_methods_on_a_dataset_of_ones_own(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "run",
+        "--dataset",
+        str(tiny_dataset),
+        "--methods",
+        "stl",
+        "mtl",
+        "--size",
+        "32x32",
+        "--epochs",
+        "6",
+        "--batch",
+        "4",
+    ]
+    folders = ["--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]
+    code = main([*arguments, *folders])
+    result = json.loads((tmp_path / "report" / "report.json").read_text())
+    table = result["tables"][0]
+    assert [r["name"] for r in table["rows"]] == ["stl", "mtl"]
+    assert table["rows"][0]["delta"]["own"] == 0
+    assert "own" in table["rows"][1]["delta"]
+    assert len(result["runs"]) == 3
+    verdicts = {c["verdict"] for r in table["rows"] for c in r["checks"]}
+    assert code == (0 if verdicts <= {"PASS"} else 1)
+    capsys.readouterr()
+
+    assert main([*arguments, *folders]) == code
+    assert "3 reused" in capsys.readouterr().out
+
+    (tmp_path / "report" / "report.html").unlink()
+    assert main(["report", str(tmp_path / "report" / "report.json"), "--runs", str(tmp_path / "runs")]) == 0
+    assert (tmp_path / "report" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_a_damaged_sample_stops_before_training(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_dataset.parent, copy)
+    label = copy / "semseg" / "train" / "3.png"
+    label.write_bytes(label.read_bytes()[:40])
+    arguments = [
+        "run",
+        "--dataset",
+        str(copy / "tiny.toml"),
+        "--methods",
+        "mtl",
+        "--size",
+        "32x32",
+        "--epochs",
+        "1",
+        "--batch",
+        "4",
+    ]
+    assert main([*arguments, "--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]) == 1
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "ERROR" in text
+    assert "3.png" in text
+    assert not list((tmp_path / "runs").glob("*/result.json"))
