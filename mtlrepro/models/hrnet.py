@@ -23,7 +23,6 @@ from mtlrepro.errors import SpecError
 if TYPE_CHECKING:
     from mtlrepro.models.weights import WeightsReport
 
-BN_MOMENTUM = 0.01
 STRIDES = (4, 8, 16, 32)
 
 
@@ -36,12 +35,14 @@ class HRNetConfig:
         parameters: number of learnable parameters of the four-branch network.
         weights: pinned timm tags whose weights fit, none for a network that nobody pretrained.
         overrides: fields of timm's configuration that are replaced; a mapping replaces single fields of a stage.
+        bn_momentum: of the backbone's batch norms; the published 0.01 suits pretrained statistics.
     """
 
     timm: str
     parameters: int
     weights: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    bn_momentum: float = 0.01
 
     def build(self) -> HRNet:
         """The network, randomly initialised (He normal, as timm does)."""
@@ -63,6 +64,7 @@ HRNET_NANO = HRNetConfig(
         "stage3": {"num_modules": 1, "num_blocks": (1,) * 3, "num_channels": (8, 16, 32)},
         "stage4": {"num_modules": 1, "num_blocks": (1,) * 4, "num_channels": (8, 16, 32, 64)},
     },
+    bn_momentum=0.1,  # from random weights, a few hundred steps must suffice for the running statistics
 )
 
 
@@ -91,7 +93,7 @@ class HRNet(HighResolutionNetFeatures):
             if isinstance(module, nn.Upsample):
                 module.mode, module.align_corners = "bilinear", False
             elif isinstance(module, nn.BatchNorm2d):
-                module.momentum = BN_MOMENTUM
+                module.momentum = config.bn_momentum
         count = sum(p.numel() for p in self.parameters())
         if count != config.parameters:
             raise SpecError(

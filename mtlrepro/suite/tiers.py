@@ -15,10 +15,11 @@ TRAINED_TIERS = ("smoke", "bench", "full")
 SMOKE_BACKBONES = {"hrnet18": "hrnet_nano", "hrnet48": "hrnet_nano"}
 SMOKE_MODEL_OPTIONS: dict[str, Options] = {"padnet": options(width=32)}
 SMOKE_SIZE = (64, 96)
+SMOKE_AUGMENT = "flip"
 SMOKE_CLASSES = 13
-SMOKE_TRAIN, SMOKE_VAL = 128, 48
-SMOKE_BATCH, SMOKE_EPOCHS = 8, 9
-SMOKE_LR_FACTOR = 30.0
+SMOKE_TRAIN, SMOKE_VAL = 192, 48
+SMOKE_BATCH, SMOKE_EPOCHS = 4, 4
+SMOKE_LR_FACTOR, BENCH_LR_FACTOR = 40.0, 10.0
 """Smoke runs make a few hundred steps from random weights: the paper's fine-tuning rate would not move them."""
 
 BENCH_TRAIN, BENCH_VAL = 240, 60
@@ -34,7 +35,7 @@ def smoke(spec: RunSpec) -> RunSpec:
         )
     return replace(
         spec,
-        data=DataSpec("scenes", SMOKE_SIZE, spec.data.augment, SMOKE_TRAIN, SMOKE_VAL, options(classes=SMOKE_CLASSES)),
+        data=DataSpec("scenes", SMOKE_SIZE, SMOKE_AUGMENT, SMOKE_TRAIN, SMOKE_VAL, options(classes=SMOKE_CLASSES)),
         model=replace(
             m,
             backbone=SMOKE_BACKBONES[m.backbone],
@@ -51,7 +52,7 @@ def bench(spec: RunSpec) -> RunSpec:
         spec,
         data=DataSpec("scenes", spec.data.size, spec.data.augment, BENCH_TRAIN, BENCH_VAL),
         model=replace(spec.model, weights=None),
-        recipe=replace(spec.recipe, epochs=BENCH_EPOCHS),
+        recipe=replace(spec.recipe, lr=spec.recipe.lr * BENCH_LR_FACTOR, epochs=BENCH_EPOCHS),
     )
 
 

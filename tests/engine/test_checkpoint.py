@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mtlrepro.engine import checkpoint
+from mtlrepro.engine.checkpoint import Position
+from mtlrepro.engine.optim import OPTIMIZERS, build_optimizer
+from mtlrepro.errors import StoreError
+from mtlrepro.suite.spec import Recipe
+
+SPENT = {"train": 1.5, "steps": 1.25}
+
+
+class Owner(nn.Module):
+    """An objective with a parameter, and one that never gets a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.unused = nn.Parameter(torch.ones(2))
+
+
+class State:
+    """Model, objective and optimizer after some steps."""
+
+    def __init__(self, optimizer: str = "adam", seed: int = 0, steps: int = 3, width: int = 4):
+        torch.manual_seed(seed)
+        self.model = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU())
+        self.objective = Owner()
+        self.optimizer = build_optimizer(
+            [*self.model.parameters(), *self.objective.parameters()], Recipe(optimizer, 1e-2, 1e-3, 2, 1)
+        )
+        for _ in range(steps):
+            self.step()
+
+    def step(self) -> None:
+        loss = (self.objective.scale * self.model(torch.ones(2, 3, 5, 5)).square()).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+
+    def save(self, path: Path, step: int = 3) -> None:
+        checkpoint.save(path, self.model, self.objective, self.optimizer, Position(step, SPENT))
+
+    def load(self, path: Path) -> Position:
+        return checkpoint.load(path, self.model, self.objective, self.optimizer)
+
+    def bits(self) -> dict[str, Tensor]:
+        bits = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        bits |= {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            bits |= {f"{index}.{k}": v for k, v in state.items()}
+        return {k: v.clone() for k, v in bits.items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(first[k], second[k]) and first[k].dtype == second[k].dtype for k in first
+    )
+
+
+def write_with(path: Path, change: dict[str, Tensor | None], meta: dict[str, str] | None = None) -> None:
+    """Rewrite a checkpoint as another program might have, checksum included; None drops a tensor."""
+    tensors, found = checkpoint.read(path)
+    found = {**found, **(meta or {})}
+    tensors = {k: v for k, v in {**tensors, **change}.items() if v is not None}
+    save_file(tensors, path, metadata={**found, "crc32": str(checkpoint._crc(tensors, found))})
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_round_trip_keeps_every_bit_and_what_follows(optimizer: str, tmp_path: Path) -> None:
+    state, other = State(optimizer), State(optimizer, seed=1, steps=0)
+    state.save(tmp_path / "c")
+    assert other.load(tmp_path / "c") == Position(3, SPENT)
+    assert same(state.bits(), other.bits())
+    for s in (state, other):
+        s.step()
+    assert same(state.bits(), other.bits())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c"]
+
+
+def test_adam_state_is_stored_whole(tmp_path: Path) -> None:
+    State().save(tmp_path / "c")
+    tensors, _ = checkpoint.read(tmp_path / "c")
+    assert {k.split(".", 2)[2] for k in tensors if k.startswith("optimizer.")} == {"step", "exp_avg", "exp_avg_sq"}
+    assert float(tensors["optimizer.0.step"]) == 3
+    assert "optimizer.5.step" not in tensors  # no gradient, no state
+
+
+def test_sgd_without_momentum_has_no_state(tmp_path: Path) -> None:
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    checkpoint.save(tmp_path / "c", model, nn.Identity(), optimizer, Position(1))
+    assert checkpoint.load(tmp_path / "c", model, nn.Identity(), optimizer).step == 1
+
+
+def test_weights_alone_can_be_loaded(tmp_path: Path) -> None:
+    state, other = State(), State(seed=1, steps=0)
+    state.save(tmp_path / "c")
+    assert checkpoint.load(tmp_path / "c", other.model, other.objective).step == 3
+    assert torch.equal(state.model[0].weight, other.model[0].weight)
+
+
+def test_loaded_tensors_do_not_hang_on_the_file(tmp_path: Path) -> None:
+    state = State()
+    state.save(tmp_path / "c")
+    tensors, _ = checkpoint.read(tmp_path / "c")
+    with (tmp_path / "c").open("r+b") as file:
+        file.write(b"\xff" * (tmp_path / "c").stat().st_size)  # in place, so a memory map would see it
+    assert torch.equal(tensors["model.0.weight"], state.model[0].weight)
+
+
+def test_any_truncation_is_found(tmp_path: Path) -> None:
+    path, state = tmp_path / "c", State()
+    state.save(path)
+    whole, before = path.read_bytes(), state.bits()
+    for length in (0, 1, 7, 8, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(StoreError, match=r"corrupt checkpoint.*Delete the file") as caught:
+            state.load(path)
+        assert caught.value.file == path
+    assert same(before, state.bits())
+
+
+def test_any_flipped_byte_is_found(tmp_path: Path) -> None:
+    """In the header (names, types, shapes, offsets, position) as in the tensors."""
+    path, state = tmp_path / "c", State()
+    state.save(path)
+    whole, before = path.read_bytes(), state.bits()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    places = [*range(0, header, 3), *range(header, len(whole), 97), len(whole) - 1]
+    missed = []
+    for place in places:
+        for flip in (0x01, 0x20, 0xFF):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
+            try:
+                state.load(path)
+            except StoreError:
+                continue
+            missed.append(place)
+    assert [place for place in missed if whole[place : place + 1] != b" "] == []  # padding carries nothing
+    assert same(before, state.bits())
+
+
+def test_the_position_is_protected(tmp_path: Path) -> None:
+    path, state = tmp_path / "c", State()
+    state.save(path)
+    whole = path.read_bytes()
+    altered = whole.replace(rb"{\"seconds\"", rb"{\"Seconds\"").replace(rb"\"step\": 3", rb"\"step\": 7")
+    assert altered != whole
+    assert len(altered) == len(whole)
+    path.write_bytes(altered)
+    with pytest.raises(StoreError, match="checksum"):
+        state.load(path)
+
+
+def test_another_schema_version_is_refused(tmp_path: Path) -> None:
+    State().save(tmp_path / "c")
+    write_with(tmp_path / "c", {}, {"schema_version": "2"})
+    with pytest.raises(StoreError, match=r"schema_version: schema version '2', this program reads 1"):
+        State().load(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "problem"),
+    [
+        ({"model.0.weight": None}, "model.0.weight", "missing"),
+        ({"objective.scale": None}, "objective.scale", "missing"),
+        ({"model.9.weight": torch.ones(1)}, "model.9.weight", "unexpected"),
+        ({"model.0.bias": torch.ones(5)}, "model.0.bias", "does not fit"),
+        ({"model.0.bias": torch.ones(4, dtype=torch.int32)}, "model.0.bias", "does not fit"),
+        ({"optimizer.1.exp_avg": None}, "optimizer.1.exp_avg", "missing"),
+        ({"optimizer.1.exp_avg": torch.ones(7)}, "optimizer.1.exp_avg", "does not fit"),
+        ({"optimizer.77.step": torch.ones(())}, "optimizer.77.step", "unexpected"),
+    ],
+)
+def test_tensors_that_do_not_fit_change_nothing(
+    change: dict[str, Tensor | None], field: str, problem: str, tmp_path: Path
+) -> None:
+    State().save(tmp_path / "c")
+    write_with(tmp_path / "c", change)
+    state = State(seed=1, steps=1)
+    before = state.bits()
+    with pytest.raises(StoreError, match=problem) as caught:
+        state.load(tmp_path / "c")
+    assert caught.value.field == field
+    assert same(before, state.bits())
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    State(width=4).save(tmp_path / "c")
+    with pytest.raises(StoreError, match=r"model\.0\.bias: \(4,\) torch\.float32 does not fit \(5,\)"):
+        State(width=5).load(tmp_path / "c")
+
+
+class _Bomb:
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+def test_a_pickle_is_refused_and_never_executed(tmp_path: Path) -> None:
+    bomb = _Bomb(tmp_path / "executed")
+    torch.save({"model": bomb}, tmp_path / "zip")
+    (tmp_path / "plain").write_bytes(pickle.dumps(bomb))
+    for name in ("zip", "plain"):
+        with pytest.raises(StoreError, match="corrupt checkpoint"):
+            State().load(tmp_path / name)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("broken", ["mtlrepro.engine.checkpoint.save_file", "os.replace", "os.fsync"])
+def test_a_full_disk_leaves_the_old_checkpoint_alone(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = State()
+    state.save(tmp_path / "c")
+    before = (tmp_path / "c").read_bytes()
+    state.step()
+
+    def full(first: object, file: Path | None = None, **rest: object) -> None:
+        if broken.endswith("save_file"):
+            assert isinstance(file, Path)
+            file.write_bytes(b"torn")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, full)
+        with pytest.raises(StoreError, match=r"No space left.*Free disk space") as caught:
+            state.save(tmp_path / "c", step=4)
+    assert caught.value.file == tmp_path / "c"
+    assert [p.name for p in tmp_path.iterdir()] == ["c"]
+    assert (tmp_path / "c").read_bytes() == before
+
+
+def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot write the checkpoint"):
+        State().save(tmp_path / "nowhere" / "c")
+
+
+def test_the_file_is_plain_safetensors_with_json_metadata(tmp_path: Path) -> None:
+    State().save(tmp_path / "c")
+    with safe_open(tmp_path / "c", framework="pt") as file:
+        meta = file.metadata()
+    assert json.loads(meta["position"]) == {"step": 3, "seconds": SPENT}
+    assert set(meta) == {"schema_version", "position", "optimizer", "crc32"}

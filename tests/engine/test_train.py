@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mtlrepro.data.sample import Batch
+from mtlrepro.engine.optim import build_optimizer, learning_rate
+from mtlrepro.engine.train import LOG_LINES, Hooks, _check_losses, train
+from mtlrepro.errors import TrainingError
+from mtlrepro.models.outputs import Outputs
+from mtlrepro.objectives.base import Losses, Objective
+from mtlrepro.suite.spec import Recipe
+
+CPU = torch.device("cpu")
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, image: Tensor) -> Outputs:
+        if self.training:
+            self.seen += 1
+        return Outputs({"depth": image.mean((0, 2, 3)) * self.weight})
+
+
+class Scripted(Objective):
+    """Sum of squares, times what the script says for a step."""
+
+    def __init__(self, script: dict[int, float] | None = None):
+        super().__init__({}, {})
+        self.script, self.steps, self.draws = script or {}, [], []
+
+    def forward(self, model: nn.Module, outputs: Outputs, batch: Batch, step: int) -> Losses:
+        self.steps.append(step)
+        self.draws.append(float(torch.rand(())))
+        total = outputs.final["depth"].square().sum() * self.script.get(step, 1.0)
+        return Losses(total, {"final/depth": total.detach()})
+
+
+class Run:
+    """A training of `epochs` x `per_epoch` steps that records what the hooks hear."""
+
+    def __init__(self, epochs: int = 2, per_epoch: int = 3, objective: Objective | None = None, due: bool = False):
+        self.recipe = Recipe("sgd", 0.01, 0.0, batch=2, epochs=epochs)
+        self.per_epoch, self.steps = per_epoch, epochs * per_epoch
+        self.model, self.objective = Net(), objective or Scripted()
+        self.optimizer = build_optimizer([*self.model.parameters(), *self.objective.parameters()], self.recipe)
+        self.lines: list[dict[str, Any]] = []
+        self.done: list[int] = []
+        self.rates: list[float] = []
+        self.seconds: list[float] = []
+        self.due = due
+
+    def batches(self, start: int) -> Iterator[tuple[int, Batch]]:
+        for step in range(start, self.steps):
+            generator = torch.Generator().manual_seed(step)
+            image = torch.rand(2, 3, 4, 4, generator=generator)
+            yield step, Batch(image, {}, {}, torch.tensor([2 * step, 2 * step + 1]))
+
+    def after_step(self, done: int, due: bool, seconds: float) -> None:
+        assert due == self.due
+        self.done.append(done)
+        self.seconds.append(seconds)
+        self.rates.append(self.optimizer.param_groups[0]["lr"])
+        torch.rand(7)  # a hook that draws numbers changes nothing
+
+    def __call__(self, start: int = 0, seed: int = 0) -> float:
+        return train(
+            self.model,
+            self.objective,
+            self.optimizer,
+            self.batches(start),
+            recipe=self.recipe,
+            steps_per_epoch=self.per_epoch,
+            seed=seed,
+            device=CPU,
+            hooks=Hooks(self.lines.append, lambda done: self.due, self.after_step),
+        )
+
+
+def test_every_step_is_made_once_and_told() -> None:
+    run = Run()
+    run.model.eval()
+    seconds = run()
+    assert run.objective.steps == [0, 1, 2, 3, 4, 5]
+    assert run.done == [1, 2, 3, 4, 5, 6]
+    assert int(run.model.seen) == 6  # in training mode
+    assert run.seconds == sorted(run.seconds)
+    assert run.seconds[-1] == seconds > 0
+
+
+def test_the_learning_rate_changes_once_an_epoch() -> None:
+    run = Run(epochs=4, per_epoch=2)
+    run()
+    assert run.rates == [learning_rate(run.recipe, epoch) for epoch in (0, 0, 1, 1, 2, 2, 3, 3)]
+    assert len(set(run.rates)) == 4
+    assert [line["lr"] for line in run.lines] == run.rates
+
+
+def test_lines_hold_the_losses_of_their_step() -> None:
+    run = Run()
+    run()
+    assert [line["step"] for line in run.lines] == run.done
+    first = next(run.batches(0))[1].image.mean((0, 2, 3)).square().sum()
+    assert run.lines[0]["loss"] == run.lines[0]["terms"]["final/depth"] == float(first)
+
+
+@pytest.mark.parametrize("steps", [1, 99, 100, 101, 250, 1000])
+def test_about_a_hundred_lines_and_always_the_last(steps: int) -> None:
+    run = Run(epochs=1, per_epoch=steps)
+    run()
+    logged = [line["step"] for line in run.lines]
+    assert logged[0] == 1
+    assert logged[-1] == steps
+    assert len(logged) <= 2 * LOG_LINES
+    assert len(logged) >= min(steps, LOG_LINES)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_bad_loss_stops_the_run_before_anything_is_stored(value: float) -> None:
+    run = Run(objective=Scripted({3: value}), due=True)
+    with pytest.raises(TrainingError, match=r"not finite at step 4.*'final/depth': (nan|inf).*\[6, 7\]") as caught:
+        run()
+    assert caught.value.field == "loss"
+    assert run.done == [1, 2, 3]
+    assert [line["step"] for line in run.lines] == [1, 2, 3]
+
+
+def test_losses_checked_late_name_the_step_that_went_wrong() -> None:
+    """On a GPU several steps are checked together; later losses are bad only because of the first."""
+    entries = [
+        (done, torch.tensor([done]), Losses(torch.tensor(value), {"t": torch.tensor(value)}))
+        for done, value in ((11, 1.0), (12, math.nan), (13, math.nan))
+    ]
+    with pytest.raises(TrainingError, match=r"step 12.*\[12\]"):
+        _check_losses(entries)
+    _check_losses(entries[:1])
+
+
+class InfiniteGradient(Scripted):
+    """A finite loss whose gradient is not, at one step."""
+
+    def forward(self, model: nn.Module, outputs: Outputs, batch: Batch, step: int) -> Losses:
+        losses = super().forward(model, outputs, batch, step)
+        if step in self.script:
+            weight = model.weight
+            losses.total = losses.total.detach() + (weight - weight.detach()).abs().sqrt().sum()
+        return losses
+
+
+@pytest.mark.parametrize(("bad_step", "due"), [(5, False), (2, True)])
+def test_broken_weights_are_never_stored_nor_evaluated(bad_step: int, due: bool) -> None:
+    run = Run(objective=InfiniteGradient({bad_step: 1.0}), due=due)
+    with pytest.raises(TrainingError, match=f"weights are not finite after step {bad_step + 1}") as caught:
+        run()
+    assert caught.value.field == "model.weight"
+    assert run.done == list(range(1, bad_step + 1))
+
+
+def test_draws_of_a_step_depend_on_seed_and_step_alone() -> None:
+    whole, tail, other = Run(), Run(), Run()
+    whole()
+    torch.rand(3)
+    tail(start=4)
+    other(seed=1)
+    assert whole.objective.draws[4:] == tail.objective.draws
+    assert len(set(whole.objective.draws)) == 6
+    assert not set(whole.objective.draws) & set(other.objective.draws)
+
+
+class Hook:
+    """A gradient hook: it lives as long as the graph it hangs on."""
+
+    def __call__(self, gradient: Tensor) -> None:
+        return None
+
+
+class Watching(Scripted):
+    """Looks whether the graph of the step before is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.graphs: list[weakref.ref[Hook]] = []
+
+    def forward(self, model: nn.Module, outputs: Outputs, batch: Batch, step: int) -> Losses:
+        assert not self.graphs or self.graphs[-1]() is None
+        losses = super().forward(model, outputs, batch, step)
+        hook = Hook()
+        losses.total.register_hook(hook)
+        self.graphs.append(weakref.ref(hook))
+        assert self.graphs[-1]() is not None
+        return losses
+
+
+def test_no_graph_is_kept_between_steps() -> None:
+    objective = Watching()
+    Run(objective=objective)()
+    assert len(objective.graphs) == 6
