@@ -17,7 +17,7 @@ import pytest
 from mtlrepro.errors import ReproError
 
 if TYPE_CHECKING:
-    from mtlrepro.suite.results import Check, RowResult
+    from mtlrepro.suite.results import RowResult
     from mtlrepro.suite.session import Session
     from mtlrepro.suite.table import BoundTable, Row, Table
 
@@ -89,27 +89,20 @@ class RowItem(pytest.Item):
 
     def runtest(self) -> None:
         """Wait for the row's runs and hold its checks and claims to account."""
-        from mtlrepro.suite.results import GREEN, GREY
+        from mtlrepro.suite.outcome import describe, outcome
 
-        session = _plugin(self.config).session
-        table = session.table(self.bound)
+        table = _plugin(self.config).session.table(self.bound)
         self.outcome = next(r for r in table.rows if r.name == self.row.name)
-        checks = [*self.outcome.checks, *(c for c in table.claims if self.bound.claims_of(self.row.name, c.subject))]
-        self.user_properties += [
-            ("tier", self.outcome.tier or "none"),
-            *((f"{c.kind}: {c.subject}", _line(c)) for c in checks),
-        ]
-        bad = [c for c in checks if c.verdict not in GREEN | GREY]
-        if bad:
-            raise VerdictFailure(
-                "\n".join(_line(c) for c in bad[:SHOWN_CHECKS])
-                + (f"\n... and {len(bad) - SHOWN_CHECKS} more" if len(bad) > SHOWN_CHECKS else "")
-            )
-        if self.outcome.tier is None and not any(c.verdict in GREEN for c in checks):
-            reasons = {f"{c.verdict}: {c.reason}" for c in checks} or {self.outcome.not_run}
-            if self.row.specs:
-                raise VerdictFailure(f"not served: {self.outcome.not_run}")
-            pytest.skip("; ".join(sorted(reasons)))
+        claims = [c for c in table.claims if self.bound.claims_of(self.row.name, c.subject)]
+        lines = [(f"{c.kind}: {c.subject}", describe(c)) for c in [*self.outcome.checks, *claims]]
+        self.user_properties += [("tier", self.outcome.tier or "none"), *lines]
+        end = outcome(self.row, self.outcome, claims)
+        if end.failures:
+            rest = len(end.failures) - SHOWN_CHECKS
+            more = [f"... and {rest} more in the report"] if rest > 0 else []
+            raise VerdictFailure("\n".join([*end.failures[:SHOWN_CHECKS], *more]))
+        if end.skipped:
+            pytest.skip(end.skipped)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Verdicts and user errors are told in a line each, without a traceback."""
@@ -120,15 +113,6 @@ class RowItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where and what, for pytest's own report."""
         return self.path, None, self.name
-
-
-def _line(check: Check) -> str:
-    text = f"{check.verdict} {check.kind} {check.subject}"
-    if check.measured is not None:
-        text += f": measured {check.measured:.5g}"
-    if check.expected:
-        text += f", expected {check.expected}"
-    return f"{text} ({check.reason})" if check.reason else text
 
 
 class SuitePlugin:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 
 from mtlrepro.cli.base import Verb, add_store, add_suites, size
@@ -70,7 +71,6 @@ class Run(Verb):
         from mtlrepro.report import write_report
         from mtlrepro.report.headline import headline
         from mtlrepro.suite.own import Comparison, compare
-        from mtlrepro.suite.results import GREEN, GREY
         from mtlrepro.suite.session import OWN_TIER, Options, Session
         from mtlrepro.suite.table import discover, select
 
@@ -98,6 +98,8 @@ class Run(Verb):
             tables, tier = [compare(c)], OWN_TIER
         else:
             tables, tier = select(list(discover(options.suites)), options.tables), options.tier
+        if options.record and options.seeds < 2:
+            raise SpecError("one seed has no spread", field="--record", mend="Add --seeds 3")
         progress = ProgressLine(width=shutil.get_terminal_size().columns)
         session = Session(
             Options(tier, options.seeds, options.runs, options.report, options.data_root), report=progress
@@ -118,12 +120,11 @@ class Run(Verb):
         if options.record:
             for path in session.record(_expected(options.suites) / "measured"):
                 print(path)
-        bad = [
-            c
-            for c in result.checks()
-            if c.verdict not in GREEN | GREY and not (options.record and c.kind == "recorded")
-        ]
-        return 1 if bad else 0
+            return 0
+        failures = session.failures()
+        for line in failures:
+            print(line, file=sys.stderr)
+        return 1 if failures else 0
 
 
 def _expected(suites: Path) -> Path:

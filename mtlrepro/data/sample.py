@@ -84,7 +84,7 @@ class Batch:
         return Batch(
             self.image.to(device, non_blocking=True),
             {k: v.to(device, non_blocking=True) for k, v in self.targets.items()},
-            {k: v.to(device, non_blocking=True) for k, v in self.labelled.items()},
+            self.labelled,  # read on the host to select samples: on the device every step would wait for it
             self.index,
         )
 

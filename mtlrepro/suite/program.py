@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import os
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +43,21 @@ def model_digest(spec: ModelSpec) -> str:
 
 def _model_targets(spec: ModelSpec) -> list[str]:
     return [MODELS.target(spec.arch), BACKBONES.target(spec.backbone)]
+
+
+def weights_digest(tag: str | None) -> str:
+    """Hex digest of the local file behind a pinned weights tag; "" for random weights, and for the hub's own file."""
+    folder = os.environ.get("MTLREPRO_WEIGHTS")
+    if tag is None or not folder:
+        return ""
+    found = next((f for suffix in (".safetensors", ".pth") if (f := Path(folder) / f"{tag}{suffix}").exists()), None)
+    return _file_digest(found, found.stat().st_mtime_ns) if found else ""
+
+
+@cache
+def _file_digest(file: Path, mtime_ns: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 @cache

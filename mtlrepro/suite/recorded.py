@@ -7,7 +7,7 @@ from typing import Any
 
 from mtlrepro.errors import StoreError
 from mtlrepro.suite import stats
-from mtlrepro.suite.spec import RunSpec
+from mtlrepro.suite.spec import RunSpec, digest
 from mtlrepro.suite.store import read_json, write_json
 
 SCHEMA_VERSION = 1
@@ -17,19 +17,20 @@ class Recorded:
     """Recorded figures by resolved spec.
 
     Args:
-        runs: spec hash -> {"label", "metrics": {"<view>.<task>.<figure>": [one value a seed]}}.
+        runs: spec hash -> {"label", "provenance", "metrics": {"<view>.<task>.<figure>": [one value a seed]}}.
+        provenance: mark -> machine, versions, commit, date and command of the runs that carry the mark.
     """
 
-    def __init__(self, runs: dict[str, dict[str, Any]]):
-        self._runs = runs
+    def __init__(self, runs: dict[str, dict[str, Any]], provenance: dict[str, dict[str, str]] | None = None):
+        self.runs, self.provenance = runs, provenance or {}
 
     def values(self, spec: RunSpec, figure: str) -> list[float]:
         """Recorded values of a figure, one a seed; empty if there are none."""
-        return self._runs.get(spec.hash(), {}).get("metrics", {}).get(figure, [])
+        return self.runs.get(spec.hash(), {}).get("metrics", {}).get(figure, [])
 
     def spread(self, figure: str) -> tuple[float, int] | None:
         """Deviation of a figure over seeds, pooled over all recorded specs, and its degrees of freedom."""
-        return stats.pooled([r["metrics"][figure] for r in self._runs.values() if figure in r["metrics"]])
+        return stats.pooled([r["metrics"][figure] for r in self.runs.values() if figure in r["metrics"]])
 
 
 def load(folder: Path, tier: str) -> Recorded | None:
@@ -58,7 +59,7 @@ def load(folder: Path, tier: str) -> Recorded | None:
         metrics = run.get("metrics") if isinstance(run, dict) else None
         if not isinstance(metrics, dict) or not all(map(_numbers, metrics.values())):
             raise StoreError("not an object of lists of numbers", file=path, field=f"runs.{key}.metrics", mend=mend)
-    return Recorded(runs)
+    return Recorded(runs, content.get("provenance", {}))
 
 
 def _numbers(values: Any) -> bool:
@@ -66,10 +67,16 @@ def _numbers(values: Any) -> bool:
 
 
 def save(folder: Path, tier: str, runs: dict[str, dict[str, Any]], provenance: dict[str, str]) -> Path:
-    """Write the results of a tier, with machine, versions, commit, date and command.
+    """Write the results of a tier, each run with a reference to its machine, versions, commit, date and command.
 
-    Specs recorded before and not run now are dropped: a reference is of one machine and one program.
+    Specs recorded before and not run now stay as they are.
     """
     path = folder / f"{tier}.json"
-    write_json(path, {"schema_version": SCHEMA_VERSION, "provenance": provenance, "runs": runs})
+    known = load(folder, tier)
+    mark = digest(provenance, length=8)
+    merged = {**(known.runs if known else {}), **{key: {**run, "provenance": mark} for key, run in runs.items()}}
+    sources = {**(known.provenance if known else {}), mark: provenance}
+    used = {run.get("provenance") for run in merged.values()}
+    content = {"provenance": {k: v for k, v in sources.items() if k in used}, "runs": merged}
+    write_json(path, {"schema_version": SCHEMA_VERSION, **content})
     return path

@@ -160,6 +160,8 @@ class TableResult:
     baseline: str = ""
     claims: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    row_names: list[str] = field(default_factory=list)
+    """All rows of the printed table, in printed order, whether selected or not."""
     chance_failures: float | None = None
 
 

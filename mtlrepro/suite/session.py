@@ -16,7 +16,8 @@ from mtlrepro.errors import ReproError, SpecError, unknown
 from mtlrepro.suite import recorded
 from mtlrepro.suite.judge import Evidence, RowEvidence, judge_table
 from mtlrepro.suite.launch import CostJob, Event, Job, Launcher, Pool, RunJob
-from mtlrepro.suite.program import model_digest, program_digest
+from mtlrepro.suite.outcome import outcome
+from mtlrepro.suite.program import model_digest, program_digest, weights_digest
 from mtlrepro.suite.results import RunInfo, SessionResult, TableResult
 from mtlrepro.suite.spec import DataSpec, RunSpec, digest
 from mtlrepro.suite.store import Run, Store
@@ -105,6 +106,8 @@ class Session:
             if any(c.metric == "delta_m" or c.relative for c in bound.expected.columns):
                 wanted.insert(0, bound.expected.baseline)
             names += [n for n in wanted if n not in names]
+        if self.options.tier == OWN_TIER and any(bound.table.paper != "own" for bound in self._tables.values()):
+            raise unknown("tier", OWN_TIER, ("auto", *TRAINED_TIERS), field="--tier")
         jobs: dict[str, Job] = {}
         for key, names in self._selected.items():
             for name in names:
@@ -151,7 +154,14 @@ class Session:
         for spec in service.specs:
             assert service.tier is not None
             runs = [
-                Run(spec, seed, service.tier, program_digest(spec), self._manifest(spec.data))
+                Run(
+                    spec,
+                    seed,
+                    service.tier,
+                    program_digest(spec),
+                    self._manifest(spec.data),
+                    weights_digest(spec.model.weights),
+                )
                 for seed in range(self.options.seeds)
             ]
             plan.runs.append(runs)
@@ -244,6 +254,17 @@ class Session:
         """Distinct runs in the plan."""
         return len({run.key for plan in self._plans.values() for runs in plan.runs for run in runs})
 
+    def failures(self) -> list[str]:
+        """Rows that do not hold, one line a check (see `mtlrepro.suite.outcome`)."""
+        lines = []
+        for key, names in self._selected.items():
+            bound, table = self._tables[key], self.table(self._tables[key])
+            for name in names:
+                result = next(r for r in table.rows if r.name == name)
+                claims = [c for c in table.claims if bound.claims_of(name, c.subject)]
+                lines += [f"{key} [{name}]: {line}" for line in outcome(bound.row(name), result, claims).failures]
+        return lines
+
     def record(self, folder: Path) -> list[Path]:
         """Store the figures that the planned tables read as their tier's reference (see `mtlrepro.suite.recorded`)."""
         from mtlrepro.engine.environment import environment
@@ -290,7 +311,7 @@ def merge(parts: Sequence[SessionResult], whole: SessionResult) -> SessionResult
     for part in parts:
         for table in part.tables:
             known = tables.setdefault((table.paper, table.dataset, table.table), replace(table, rows=[], claims=[]))
-            known.rows += table.rows
+            known.rows = sorted([*known.rows, *table.rows], key=lambda row: known.row_names.index(row.name))
             known.claims += table.claims
         for run in part.runs:
             known_run = runs.get(run.key, run)

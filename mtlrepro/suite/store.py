@@ -51,6 +51,7 @@ class Run:
         tier: tier whose evidence it is.
         program: digest of the program files that can affect it.
         data: manifest digest of its data.
+        weights: digest of the file its pretrained weights come from, "" for random or for a pinned hub tag.
     """
 
     spec: RunSpec
@@ -58,6 +59,7 @@ class Run:
     tier: str
     program: str
     data: str
+    weights: str = ""
 
     @property
     def key(self) -> str:
@@ -73,6 +75,7 @@ class Run:
             "tier": self.tier,
             "program": self.program,
             "data": self.data,
+            "weights": self.weights,
         }
 
 

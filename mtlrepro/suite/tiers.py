@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mtlrepro.data import find_dataset
@@ -66,10 +66,17 @@ TWINS = {"smoke": smoke, "bench": bench, "full": full}
 
 @dataclass(frozen=True)
 class Capacity:
-    """What this machine has: CUDA devices and a folder with datasets."""
+    """What this machine has: CUDA devices and a folder with datasets; each dataset is looked for once."""
 
     gpus: int
     data_root: Path | None
+    _found: dict[str, Path | str] = field(default_factory=dict, compare=False, repr=False)
+
+    def find(self, dataset: str) -> Path | str:
+        """Where a dataset lies, or why it cannot be used (see `mtlrepro.data.find_dataset`)."""
+        if dataset not in self._found:
+            self._found[dataset] = find_dataset(dataset, self.data_root)
+        return self._found[dataset]
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Service:
 def obstacle(spec: RunSpec, tier: str, capacity: Capacity) -> str:
     """Why a tier cannot be served here, "" if it can."""
     if tier == "full":
-        found = find_dataset(spec.data.name, capacity.data_root)
+        found = capacity.find(spec.data.name)
         if isinstance(found, str):
             return f"full: {found}"
     if tier in ("bench", "full") and capacity.gpus == 0:

@@ -22,7 +22,7 @@ RUNS = {
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     path = recorded.save(tmp_path, "smoke", RUNS, {"commit": "abc"})
-    assert json.loads(path.read_text())["provenance"] == {"commit": "abc"}
+    assert list(json.loads(path.read_text())["provenance"].values()) == [{"commit": "abc"}]
     reference = recorded.load(tmp_path, "smoke")
     assert reference is not None
     assert reference.values(MTL, "final.depth.rmse") == [0.5, 0.7]
@@ -37,6 +37,16 @@ def test_the_spread_is_pooled_over_specs(tmp_path: Path) -> None:
     assert reference.spread("final.depth.rmse") == (pytest.approx(math.sqrt(0.02 / 2)), 2)
     assert reference.spread("final.semseg.miou") == (pytest.approx(math.sqrt(0.005)), 1)
     assert reference.spread("final.normals.mean") is None
+
+
+def test_recording_some_specs_keeps_the_others_and_their_provenance(tmp_path: Path) -> None:
+    recorded.save(tmp_path, "smoke", RUNS, {"commit": "old"})
+    path = recorded.save(tmp_path, "smoke", {MTL.hash(): {"label": "mtl", "metrics": {"f": [1.0]}}}, {"commit": "new"})
+    content = json.loads(path.read_text())
+    made_by = {k: content["provenance"][run["provenance"]]["commit"] for k, run in content["runs"].items()}
+    assert made_by == {MTL.hash(): "new", STL.hash(): "old"}
+    path = recorded.save(tmp_path, "smoke", {STL.hash(): RUNS[STL.hash()]}, {"commit": "new"})
+    assert [p["commit"] for p in json.loads(path.read_text())["provenance"].values()] == ["new"]
 
 
 def test_no_file_is_no_reference(tmp_path: Path) -> None:

@@ -346,8 +346,9 @@ def test_what_is_recorded_is_what_the_next_session_meets(make: Make, tmp_path: P
     assert path == tmp_path / "measured" / "smoke.json"
     content = json.loads(path.read_text())
     assert len(content["runs"]) == 14
-    assert content["provenance"]["seeds"] == "3"
-    assert {"torch", "python", "cpu", "commit", "date", "command"} <= content["provenance"].keys()
+    (provenance,) = content["provenance"].values()
+    assert provenance["seeds"] == "3"
+    assert {"torch", "python", "cpu", "commit", "date", "command"} <= provenance.keys()
     shared = tiers.smoke(table("4").row("Final output").specs[0])
     kept = content["runs"][shared.hash()]["metrics"]
     assert {f"{s}.depth.rmse" for s in STAGES} <= kept.keys()  # every view that any table reads

