@@ -76,13 +76,8 @@ def build_dataset(
     """
     if split not in GENERATED_LENGTH:
         raise unknown("split", split, GENERATED_LENGTH)
-    module, attribute = target(spec.name).split(":")
-    cls = getattr(importlib.import_module(module), attribute)
-    options = dict(spec.options)
-    known = set(inspect.signature(cls.__init__).parameters) - _FROM_CALLER
-    for option in options:
-        if option not in known:
-            raise unknown("option", option, known, file=f"dataset {spec.name}", field="options")
+    cls = _class(spec.name)
+    options = _options(spec.name, cls, spec.options)
     length = {"train": spec.train, "val": spec.val}[split]
     if length is not None and length < 1:
         raise SpecError(f"{length} samples", field=f"data.{split}", mend="Give a positive number, or none for all")
@@ -103,9 +98,10 @@ def dataset_info(name: str, options: Options = ()) -> DatasetInfo:
         DataError: a user's description is missing or wrong.
     """
     description = description_file(name)
+    cls = _class(name)
+    known = _options(name, cls, options)
     if description is None:
-        module, attribute = target(name).split(":")
-        return getattr(importlib.import_module(module), attribute)("val", (32, 32), 1, **dict(options)).info
+        return cls("val", (32, 32), 1, **known).info
     return importlib.import_module("mtlrepro.data.description").load(description).info
 
 
@@ -141,6 +137,20 @@ def describe(name: str = "folder") -> str:
     if description is None:
         return f"{name}: generated while it is used; needs no files and no download.\n"
     return module.describe(description)
+
+
+def _class(name: str) -> Any:
+    module, attribute = target(name).split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _options(name: str, cls: Any, options: Options) -> dict[str, Any]:
+    """`options` as keywords, all of which the dataset's class takes."""
+    known = set(inspect.signature(cls.__init__).parameters) - _FROM_CALLER
+    for option, _ in options:
+        if option not in known:
+            raise unknown("option", option, known, file=f"dataset {name}", field="options")
+    return dict(options)
 
 
 def _root(name: str, data_root: Path | str | None) -> Path | None:

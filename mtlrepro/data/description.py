@@ -133,7 +133,7 @@ def load(file: Path | str) -> Description:
     """
     file = Path(file)
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         mend = "Give the path of an existing .toml file; `mtlrepro data --describe folder` shows its format"
         raise DataError("no such description file", file=file, mend=mend) from None
@@ -167,7 +167,7 @@ def describe(file: Path | str) -> str:
 def _describe_task(d: Description, task: str, labels: Labels) -> tuple[str, str]:
     if labels.path is None:
         return f"({task})", f"{task}: boundaries of the {DERIVED_FROM} labels, needs no file"
-    png = labels.path.endswith(".png")
+    png = labels.path.lower().endswith(".png")
     texts = {
         "semseg": f"8-bit PNG, class id = {_value(labels.offset)}; {', '.join(map(str, labels.ignore))} = no label",
         "depth": f"{'grey PNG' if png else 'npy (H, W)'}, value x {labels.unit:g} m, 0 = invalid",
@@ -218,6 +218,9 @@ class _Reader:
             if not value.endswith(".txt") and "{split}" not in image:
                 mend = f'Put {{split}} into image, or name an id list: {split} = "lists/{split}.txt"'
                 raise self._error(f"splits.{split}", f"image = {image!r} is the same for every split", mend)
+        max_depth = float(self._get(table, "", "max_depth", (int, float), 10.0))
+        if not 0 < max_depth < float("inf"):
+            raise self._error("max_depth", f"{max_depth} is not a positive number of metres", "Correct it")
         return Description(
             file=self.file,
             name=self._get(table, "", "name", str),
@@ -228,7 +231,7 @@ class _Reader:
             tasks=parsed,
             classes=classes,
             palette=palette,
-            max_depth=float(self._get(table, "", "max_depth", (int, float), 10.0)),
+            max_depth=max_depth,
         )
 
     def _labels(self, task: str, table: Any) -> Labels:
@@ -245,10 +248,10 @@ class _Reader:
                 raise self._error(field, "both path and from are given", "Keep one of them")
             return Labels(path=None)
         path = self._pattern(table, field, "path", SUFFIXES[task])
-        if task == "depth" and path.endswith(".png") and "unit" not in table:
+        if task == "depth" and path.lower().endswith(".png") and "unit" not in table:
             raise self._error(f"{field}.unit", "missing for PNG depth", "Add unit = 0.001 if it is in millimetres")
         unit = float(self._get(table, field, "unit", (int, float), 1.0))
-        if not unit > 0:
+        if not 0 < unit < float("inf"):
             raise self._error(f"{field}.unit", f"{unit} is not a positive number of metres", "Correct it")
         ignore = self._get(table, field, "ignore", list, [])
         if not all(type(v) is int and 0 <= v <= 255 for v in ignore):
@@ -275,6 +278,8 @@ class _Reader:
         if pattern.count("{id}") != 1 or pattern.replace("{id}", "").replace("{split}", "").count("{"):
             problem = f"{pattern!r} must hold {{id}} once, and no placeholder but {{id}} and {{split}}"
             raise self._error(where, problem, f'Write something like {key} = "folder/{{split}}/{{id}}{suffixes[0]}"')
+        if PurePosixPath(pattern).is_absolute():
+            raise self._error(where, f"{pattern!r} is not relative to root", "Name its folder in root")
         if PurePosixPath(pattern).suffix.lower() not in suffixes:
             raise self._error(where, f"{pattern!r} is not a {' or '.join(suffixes)} file", f"Use {suffixes[0]} files")
         return pattern

@@ -63,8 +63,11 @@ def _save(store: Path, files: dict[str, list]) -> None:
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=store.parent, prefix=store.name, suffix=".tmp")
+    except OSError:  # a read-only cache folder
+        return
+    try:
         with os.fdopen(handle, "w") as stream:
             json.dump({"schema": SCHEMA, "files": files}, stream)
         os.replace(temporary, store)
-    except OSError:  # a read-only cache folder
-        return
+    except OSError:  # a full disk
+        Path(temporary).unlink(missing_ok=True)

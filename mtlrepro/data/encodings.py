@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import tokenize
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -58,14 +59,15 @@ def read_label(task: str, file: Path, labels: Labels, description: Description) 
 
 def read_semseg(file: Path, labels: Labels, description: Description) -> Tensor:
     """Class ids (H, W) uint8, 255 = ignore."""
-    array = _grey(file, "class ids", ("L", "P"))
+    array = _grey(file, "semseg", ("L", "P"))
     table, bad = _id_table(len(description.classes), labels)
     found = np.bincount(array.ravel(), minlength=256)
     wrong = np.flatnonzero((found > 0) & bad)
     if len(wrong):
         value, n, first = int(wrong[0]), len(description.classes), -labels.offset
+        pixels = int(found[value])
         raise DataError(
-            f"label id {value} ({int(found[value])} pixels), but the {n} classes are stored as {first}..{first + n - 1}",
+            f"label id {value} ({pixels} pixels), but the {n} classes are stored as {first}..{first + n - 1}",
             file=file,
             field="semseg",
             mend=f"If {value} means no label, add it to ignore = [...] of [tasks.semseg] in {description.file}; "
@@ -79,7 +81,7 @@ def read_depth(file: Path, labels: Labels, description: Description) -> Tensor:
     if file.suffix.lower() == ".png":
         array = _grey(file, "depth", ("L", "I", "I;16"))
     else:
-        array = _npy(file, "(H, W) numbers", 2)
+        array = _npy(file, "depth", "(H, W) numbers", 2)
     metres = array.astype(np.float32) * np.float32(labels.unit)
     if not np.isfinite(metres).all():
         problem = f"{int((~np.isfinite(metres)).sum())} pixels are NaN or infinite"
@@ -101,7 +103,7 @@ def read_normals(file: Path, labels: Labels, description: Description) -> Tensor
         length = np.sqrt((vectors * vectors).sum(-1))
         valid = ~black & (length > PNG_INVALID)
     else:
-        vectors = _npy(file, "(H, W, 3) numbers", 3).astype(np.float32)
+        vectors = _npy(file, "normals", "(H, W, 3) numbers", 3).astype(np.float32)
         length = np.sqrt((vectors * vectors).sum(-1))
         valid = length > 0
     if not np.isfinite(length).all():
@@ -122,9 +124,10 @@ def read_normals(file: Path, labels: Labels, description: Description) -> Tensor
 
 def read_edges(file: Path, labels: Labels, description: Description) -> Tensor:
     """(H, W) uint8, 1 = edge."""
-    array = _grey(file, "edges", ("L", "1")) if file.suffix.lower() == ".png" else _npy(file, "(H, W) numbers", 2)
+    png = file.suffix.lower() == ".png"
+    array = _grey(file, "edges", ("L", "1")) if png else _npy(file, "edges", "(H, W) numbers", 2)
     values = np.unique(array)
-    top = 255 if file.suffix.lower() == ".png" and 255 in values else 1
+    top = 255 if png and 255 in values else 1
     if not np.isin(values, (0, top)).all():
         wrong = values[~np.isin(values, (0, top))][0]
         problem = f"value {wrong} in an edge map that also uses 0 and {top}"
@@ -158,6 +161,9 @@ _READERS: dict[str, Callable[[Path, Labels, Description], Tensor]] = {
     "edges": read_edges,
 }
 
+_STORED = {"semseg": "class ids", "depth": "depths", "edges": "edges"}
+"""What the grey PNG of a task holds, for messages."""
+
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -166,6 +172,7 @@ _DAMAGE = (
     MemoryError,
     zlib.error,
     struct.error,
+    tokenize.TokenError,
     Image.DecompressionBombError,
 )
 """What Pillow and numpy raise on files that are cut short, altered, or not what their name says."""
@@ -186,32 +193,35 @@ def _pixels(file: Path) -> tuple[np.ndarray, str]:
         raise _damaged(file, error) from None
 
 
-def _grey(file: Path, what: str, modes: tuple[str, ...]) -> np.ndarray:
+def _grey(file: Path, task: str, modes: tuple[str, ...]) -> np.ndarray:
     array, mode = _pixels(file)
     if mode not in modes:
         depth = "8-bit" if "I" not in modes else "8- or 16-bit"
         problem = f"PNG mode is {mode}, expected {' or '.join(modes)}"
-        raise DataError(problem, file=file, field=what, mend=f"Store {what} as a PNG with one {depth} channel")
+        mend = f"Store {_STORED[task]} as a PNG with one {depth} channel"
+        raise DataError(problem, file=file, field=task, mend=mend)
     return array
 
 
-def _npy(file: Path, shape: str, axes: int) -> np.ndarray:
+def _npy(file: Path, task: str, shape: str, axes: int) -> np.ndarray:
     try:
         with file.open("rb") as stream:
             if stream.read(6) != b"\x93NUMPY":
-                raise DataError("not an npy file", file=file, mend="Write it with numpy.save (pickles are refused)")
+                mend = "Write it with numpy.save (pickles are refused)"
+                raise DataError("not an npy file", file=file, field=task, mend=mend)
             stream.seek(0)
             array = np.load(stream, allow_pickle=False)
     except _DAMAGE as error:
         if "Object arrays" in str(error):
             mend = "Save it as a plain array of numbers"
-            raise DataError("holds pickled objects, which are never loaded", file=file, mend=mend) from None
+            problem = "holds pickled objects, which are never loaded"
+            raise DataError(problem, file=file, field=task, mend=mend) from None
         raise _damaged(file, error) from None
     if array.ndim == 3 and axes == 2 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != axes or (axes == 3 and array.shape[-1] != 3) or array.dtype.kind not in "fiub":
         problem = f"array of shape {array.shape} and dtype {array.dtype}, expected {shape}"
-        raise DataError(problem, file=file, mend="Save it in that form")
+        raise DataError(problem, file=file, field=task, mend="Save it in that form")
     return array
 
 

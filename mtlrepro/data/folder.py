@@ -46,9 +46,9 @@ class Folder:
         self.ids = _ids(d, self.root, split)
         _check_labels(d, self.root, split, self.ids)
         if length is not None:
-            if length > len(self.ids):
+            if not 1 <= length <= len(self.ids):
                 problem = f"{length} {split} samples are asked for, but the split has {len(self.ids)}"
-                raise DataError(problem, file=d.file, field=f"splits.{split}", mend=f"Ask for {len(self.ids)} or fewer")
+                raise DataError(problem, file=d.file, field=f"splits.{split}", mend=f"Ask for 1 to {len(self.ids)}")
             self.ids = self.ids[:length]
         self.info = d.info
         self._digest: str | None = None
@@ -122,7 +122,8 @@ def _find_root(d: Description, base: Path | str | None) -> Path:
 
 def _fill(d: Description, pattern: str, split: str, name: str) -> str:
     value = d.splits[split]
-    return pattern.replace("{split}", split if value.endswith(".txt") else value).replace("{id}", name)
+    path = pattern.replace("{split}", split if value.endswith(".txt") else value).replace("{id}", name)
+    return str(PurePosixPath(path))  # without "./" and "//", as files are listed
 
 
 def _ids(d: Description, root: Path, split: str) -> list[str]:
@@ -139,7 +140,7 @@ def _ids(d: Description, root: Path, split: str) -> list[str]:
 def _listed(d: Description, root: Path, split: str) -> list[str]:
     file = root / d.splits[split]
     try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         mend = f"Restore the list of {split} ids, or correct splits.{split} in {d.file}"
         raise DataError(f"cannot be read ({getattr(error, 'strerror', error)})", file=file, mend=mend) from None

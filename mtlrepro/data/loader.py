@@ -107,6 +107,7 @@ class TrainLoader:
             batch_size=None,
             num_workers=self.workers,
             prefetch_factor=2,
+            generator=torch.Generator(),  # else the loader would draw from the generator that training uses
         )
         for item in loader:
             if isinstance(item, ReproError):

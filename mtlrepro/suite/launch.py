@@ -45,7 +45,7 @@ class RunJob:
         from mtlrepro.engine.run import Machine, execute  # torch is imported only where work is done
 
         label = {"label": f"{self.run.spec.label} seed {self.run.seed}", "key": self.key}
-        machine = Machine(self.device, self.data_root)
+        machine = Machine(self.device, self.data_root, workers=_loader_workers(self.device))
         outcome = Store(self.runs).ensure(
             self.run,
             lambda folder: execute(self.run.spec, self.run.seed, folder, machine, lambda e: report({**label, **e})),
@@ -55,6 +55,15 @@ class RunJob:
             return None
         report({**label, "done": True})
         return {"record": outcome[0], "reused": outcome[1]}
+
+
+def _loader_workers(device: str) -> int:
+    """Loader processes of a run: a GPU is fed by its share of the cores, a CPU run keeps to its own."""
+    if device == "cpu":
+        return 0
+    import torch
+
+    return max(1, min(8, (os.cpu_count() or 1) // torch.cuda.device_count()))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ class Task(ABC):
 
     Class attributes:
         name: the task's key in samples, targets and outputs.
-        resampling: how a *label* is resized, `"nearest"` or `"bilinear"`.
+        resampling: how a *label* is resized: `"nearest"`, `"bilinear"` (unit vectors) or `"boundary"` (thin lines);
+            see `mtlrepro.data.transforms.resize_sample`.
         main_metric: the figure that Δ_m and the trivial-predictor check use.
     """
 

@@ -19,6 +19,7 @@ class Edges(Task):
     """1 on an edge, 0 elsewhere, 255 ignored."""
 
     name = "edges"
+    resampling = "boundary"
     main_metric = "f"
 
     @property

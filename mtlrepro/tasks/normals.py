@@ -21,11 +21,11 @@ EPS = 1e-12
 class Normals(Task):
     """Unit vectors in the camera frame (x right, y down, z forward), (0, 0, 0) invalid.
 
-    Labels are resized by nearest neighbour: a blend of unit vectors is shorter than one, and a blend with an
-    invalid pixel would pass for valid.
+    Labels are interpolated and scaled back to unit length; a pixel is invalid where its nearest source pixel is.
     """
 
     name = "normals"
+    resampling = "bilinear"
     main_metric = "mean"
 
     @property

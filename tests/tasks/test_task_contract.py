@@ -40,7 +40,7 @@ def test_the_registry_names_the_classes_and_the_contract_is_complete():
     for name, task in TOY.items():
         assert isinstance(task, Task)
         assert task.name == name
-        assert task.resampling == "nearest"  # none of these labels may be blended
+        assert task.resampling == {"normals": "bilinear", "edges": "boundary"}.get(task.name, "nearest")
 
 
 def test_main_metrics_and_directions():

@@ -354,8 +354,8 @@ def bathtub(g: G) -> Kit:
             m.fitted(g, ("folds", "folds2", "stripes", "dots")),
             -w / 2,
             g.uniform(-0.2, 0.4) * w,
-            d / 2 - 0.03,
-            d / 2,
+            d / 2 + 0.01,
+            d / 2 + 0.04,
             0.15,
             2.0,
         )

@@ -1,0 +1,171 @@
+"""Description files: what is read, and one clear error for everything that is wrong."""
+
+import re
+import tomllib
+
+import pytest
+
+from mtlrepro.data.description import FORMAT, default_palette, describe, load
+from mtlrepro.errors import DataError, ReproError, SpecError
+
+GOOD = """
+name = "street"
+image = "image/{split}/{id}.png"
+
+[tasks.semseg]
+path = "semseg/{split}/{id}.png"
+classes = ["sky", "road"]
+ignore = [9]
+
+[tasks.depth]
+path = "depth/{split}/{id}.png"
+unit = 0.001
+"""
+
+
+def written(tmp_path, text):
+    file = tmp_path / "street.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def refused(tmp_path, text, kind=ReproError):
+    """The message, which always names the file and says what to do."""
+    file = written(tmp_path, text)
+    with pytest.raises(kind) as caught:
+        load(file)
+    assert str(caught.value).startswith(str(file))
+    assert "\n" not in str(caught.value)
+    assert caught.value.mend
+    return caught.value
+
+
+def test_a_description_is_read_with_its_defaults(tmp_path):
+    d = load(written(tmp_path, GOOD))
+    assert (d.name, d.root, d.image) == ("street", ".", "image/{split}/{id}.png")
+    assert d.splits == {"train": "train", "val": "val"}
+    assert d.counts == {}
+    assert d.tasks["semseg"].ignore == (9, 255)
+    assert d.tasks["depth"].unit == 0.001
+    assert d.info.tasks == ("semseg", "depth")
+    assert d.info.class_names == ("sky", "road")
+    assert len(set(d.info.palette)) == 2
+    assert d.info.max_depth == 10.0
+
+
+def test_the_manual_is_itself_a_valid_description(tmp_path):
+    manual = "\n".join(line[4:] for line in FORMAT.splitlines() if line.startswith("    "))
+    tomllib.loads(manual)
+    d = load(written(tmp_path, manual))
+    assert list(d.tasks) == ["semseg", "depth", "normals", "edges"]
+    assert d.palette == ((0, 0, 255), (90, 90, 90), (128, 64, 128))
+    assert d.splits["val"] == "lists/val.txt"
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path):
+    assert load(written(tmp_path, "\ufeff" + GOOD)).name == "street"
+
+
+def test_missing_description(tmp_path):
+    with pytest.raises(DataError, match=r"none\.toml: no such description file\. .*--describe folder"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_folder_in_place_of_a_file(tmp_path):
+    with pytest.raises(DataError, match=r"cannot be read as text .* Give a UTF-8 TOML file"):
+        load(tmp_path)
+
+
+def test_invalid_toml_names_the_line(tmp_path):
+    error = refused(tmp_path, 'name = "street"\nimage = \n', DataError)
+    assert "not valid TOML" in error.problem
+    assert "line 2" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "hint"),
+    [
+        ("image =", "imgae =", None, "Did you mean 'image'?"),
+        ("classes =", "clases =", "tasks.semseg", "Did you mean 'classes'?"),
+        ("[tasks.depth]", "[tasks.dept]", "tasks", "Did you mean 'depth'?"),
+        ("[tasks.semseg]", '[splits]\ntrian = "a"\n[tasks.semseg]', "splits", "Did you mean 'train'?"),
+        ("[tasks.semseg]", "[counts]\ntest = 1\n[tasks.semseg]", "counts", "Known: train, val"),
+        ("unit = 0.001", 'unit = 0.001\n[tasks.edges]\nfrom = "depth"', "tasks.edges.from", "Known: semseg"),
+    ],
+)
+def test_unknown_names_suggest_known_ones(tmp_path, old, new, field, hint):
+    error = refused(tmp_path, GOOD.replace(old, new), SpecError)
+    assert error.field == field
+    assert hint in error.mend
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "problem"),
+    [
+        ('name = "street"', "", "name", "missing"),
+        ('name = "street"', "name = 3", "name", "expected str, got 3"),
+        ('image = "image/{split}/{id}.png"', "", "image", "missing"),
+        ("image/{split}/{id}.png", "image/{split}/x.png", "image", "must hold {id} once"),
+        ("image/{split}/{id}.png", "image/{splt}/{id}.png", "image", "no placeholder but"),
+        ("image/{split}/{id}.png", "image/{split}/{id}.gif", "image", "is not a .jpg or .jpeg or .png file"),
+        ("image/{split}/{id}.png", "/image/{split}/{id}.png", "image", "is not relative to root"),
+        ("image/{split}/{id}.png", "image/{id}.png", "splits.train", "is the same for every split"),
+        ("semseg/{split}/{id}.png", "semseg/{split}/{id}.npy", "tasks.semseg.path", "is not a .png file"),
+        ('classes = ["sky", "road"]', "", "tasks.semseg.classes", "missing"),
+        ('classes = ["sky", "road"]', "classes = []", "tasks.semseg.classes", "1 to 255 class names"),
+        ('classes = ["sky", "road"]', "classes = [1, 2]", "tasks.semseg.classes", "1 to 255 class names"),
+        ("ignore = [9]", "ignore = [256]", "tasks.semseg.ignore", "ids 0..255"),
+        ("ignore = [9]", "ignore = [true]", "tasks.semseg.ignore", "ids 0..255"),
+        ("ignore = [9]", "offset = true", "tasks.semseg.offset", "expected int, got True"),
+        ("ignore = [9]", "palette = [[0, 0, 0]]", "tasks.semseg.palette", "for each of 2 classes"),
+        ("ignore = [9]", "palette = [[0, 0, 0], [0, 0, 256]]", "tasks.semseg.palette", "of 0..255"),
+        ("unit = 0.001", "", "tasks.depth.unit", "missing for PNG depth"),
+        ('{id}.png"\nunit = 0.001', '{id}.PNG"', "tasks.depth.unit", "missing for PNG depth"),
+        ("unit = 0.001", "unit = -1", "tasks.depth.unit", "not a positive number"),
+        ("unit = 0.001", "unit = inf", "tasks.depth.unit", "not a positive number"),
+        ("unit = 0.001", 'unit = "mm"', "tasks.depth.unit", "expected int or float, got 'mm'"),
+        ("unit = 0.001", 'unit = 1\n[tasks.edges]\npath = "e/{id}.png"\nfrom = "semseg"', "tasks.edges", "both path"),
+        ("unit = 0.001", "unit = 1\n[tasks.edges]", "tasks.edges.path", "missing"),
+        ("[tasks.semseg]", "max_depth = 0\n[tasks.semseg]", "max_depth", "not a positive number"),
+        ("[tasks.semseg]", "[counts]\ntrain = 1.5\n[tasks.semseg]", "counts.train", "expected int, got 1.5"),
+        ("[tasks.semseg]", "[splits]\ntrain = 1\n[tasks.semseg]", "splits.train", "expected str, got 1"),
+    ],
+)
+def test_wrong_values_name_their_key(tmp_path, old, new, field, problem):
+    assert old in GOOD
+    error = refused(tmp_path, GOOD.replace(old, new), DataError)
+    assert error.field == field
+    assert problem in error.problem
+
+
+def test_tasks_are_needed(tmp_path):
+    head = 'name = "street"\nimage = "{split}/{id}.png"\n'
+    assert refused(tmp_path, head, DataError).field == "tasks"
+    assert "no task is described" in refused(tmp_path, head + "[tasks]", DataError).problem
+    assert "expected a table" in refused(tmp_path, head + "[tasks]\ndepth = 3", DataError).problem
+    error = refused(tmp_path, head + '[tasks.edges]\nfrom = "semseg"', DataError)
+    assert "there is no semseg task" in error.problem
+
+
+def test_digest_follows_meaning_not_words(tmp_path):
+    digest = load(written(tmp_path, GOOD)).digest()
+    same = "# a comment\n" + GOOD.replace('name = "street"', 'name = "road"\nroot = "elsewhere"\nmax_depth = 3')
+    assert load(written(tmp_path, same)).digest() == digest
+    for old, new in (("0.001", "0.01"), ("[9]", "[8]"), ("depth/{split}", "far/{split}"), ('"sky"', '"air"')):
+        assert load(written(tmp_path, GOOD.replace(old, new))).digest() != digest
+
+
+def test_describe_tells_every_path_format_and_count(tmp_path):
+    text = describe(written(tmp_path, GOOD.replace("[tasks.semseg]", "[counts]\ntrain = 367\n[tasks.semseg]")))
+    assert re.search(r"image/train/\{id\}\.png\s+images of the train split, 367 of them", text)
+    assert re.search(r"semseg/\{split\}/\{id\}\.png\s+semseg: 8-bit PNG, class id = stored value; 9, 255 = no", text)
+    assert re.search(r"depth: grey PNG, value x 0\.001 m, 0 = invalid", text)
+    assert "2 classes: sky, road" in text
+
+
+@pytest.mark.parametrize("n", [1, 13, 40, 255])
+def test_default_colours_are_distinct(n):
+    colours = default_palette(n)
+    assert len(colours) == n
+    assert len(set(colours)) == n
+    assert all(0 <= v <= 255 for colour in colours for v in colour)
