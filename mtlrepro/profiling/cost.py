@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,17 @@ class _Final(nn.Module):
         return tuple(self.model(image).final.values())
 
 
+@contextmanager
+def _ordinary_kernels() -> Iterator[None]:
+    """In deterministic mode PyTorch decomposes some operators; the list of operators must not depend on that."""
+    mode = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("default")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+
+
 def _parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
@@ -83,7 +95,7 @@ def model_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, in
         model = build_model(replace(spec, weights=None), channels).eval()
         image = torch.empty(1, 3, *size)
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter, _Uncounted() as uncounted:
+    with _ordinary_kernels(), torch.no_grad(), counter, _Uncounted() as uncounted:
         model(image)
     # PyTorch counts a multiply-accumulate as two floating point operations.
     by_operator = {op.__name__: flops // 2 for op, flops in counter.get_flop_counts()["Global"].items()}
@@ -102,7 +114,7 @@ def fvcore_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, i
         size: (height, width) of the image in pixels, multiples of 32.
     """
     model = build_model(replace(spec, weights=None), channels).eval()
-    with warnings.catch_warnings():
+    with _ordinary_kernels(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # fvcore uses interfaces that PyTorch is about to retire
         from fvcore.nn import FlopCountAnalysis
 

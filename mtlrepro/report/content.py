@@ -86,7 +86,11 @@ def build(result: SessionResult, runs_root: Path) -> Content:
         Frame("How to read this", overview.legend(), folded=False),
     ]
     papers = ", ".join(dict.fromkeys(table.paper for table in result.tables))
-    return Content(f"Reproduction report: {papers or 'no table'}", opening, _filled(first), sections, _filled(closing))
+    if result.tables and all(words.is_own(table) for table in result.tables):
+        title = f"Comparison on {', '.join(dict.fromkeys(table.dataset for table in result.tables))}"
+    else:
+        title = f"Reproduction report: {papers or 'no table'}"
+    return Content(title, opening, _filled(first), sections, _filled(closing))
 
 
 def _filled(frames: list[Frame]) -> list[Frame]:
@@ -95,13 +99,19 @@ def _filled(frames: list[Frame]) -> list[Frame]:
 
 def _section(table: TableResult, number: int) -> TableSection:
     frames = [
-        Frame("Claims of the paper", tables.claims(table), folded=False),
-        Frame("Every printed figure: difference, band, verdict", tables.comparisons(table)),
-        Frame("Δ_m: printed and recomputed", tables.deltas(table)),
         Frame("Margins over the best constant predictor", tables.margins(table)),
         Frame("Other checks", tables.other_checks(table)),
-        Frame("Resources of the paper's exact networks", tables.resources(table)),
     ]
+    if words.is_own(table):
+        frames.append(Frame("Resources", tables.resources(table)))
+    else:
+        frames = [
+            Frame("Claims of the paper", tables.claims(table), folded=False),
+            Frame("Every printed figure: difference, band, verdict", tables.comparisons(table)),
+            Frame("Δ_m: printed and recomputed", tables.deltas(table)),
+            *frames,
+            Frame("Resources of the paper's exact networks", tables.resources(table)),
+        ]
     synthetic = [t for t in ("bench", "smoke") if any(row.tier == t for row in table.rows)]
     footnote = ""
     if synthetic:

@@ -8,10 +8,10 @@ from typing import Any
 
 from mtlrepro.report.figures import COLOURS, DASHES, FAINT, INK, Picture, literal, new_figure, to_png
 from mtlrepro.report.rundir import RunFiles
+from mtlrepro.suite.judge import main_figure
 from mtlrepro.suite.results import RowResult, RunInfo
 
 COLUMNS = 4
-METRIC_PANELS = 6
 POINTS = 400
 """Most points drawn of one curve; a panel is not wider in pixels."""
 
@@ -80,8 +80,8 @@ def _draw(axes: Any, title: str, ylabel: str, lines: list[Line], last: bool) -> 
 
 
 def _metric_panels(rows: list[RowResult], files: dict[str, RunFiles]) -> list[tuple[str, str, list[Line]]]:
-    """Metrics over steps, one line a row (its first run that has it); those with a trivial predictor first."""
-    wanted = list(dict.fromkeys([*(m for r in rows for m in r.trivial), *(m for r in rows for m in r.metrics)]))
+    """The main figure of every task over steps, one line a row (its first run that has it)."""
+    wanted = list(dict.fromkeys(main_figure(m.partition(".")[0]) for r in rows for m in r.metrics))
     panels = []
     for metric in wanted:
         lines: list[Line] = []
@@ -97,7 +97,7 @@ def _metric_panels(rows: list[RowResult], files: dict[str, RunFiles]) -> list[tu
                     break
         if lines:
             panels.append((f"{metric} on the evaluation split", "", lines))
-    return panels[:METRIC_PANELS]
+    return panels
 
 
 def _evaluations(files: dict[str, RunFiles], key: str) -> list[tuple[int, dict[str, float]]]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from mtlrepro.report import words
-from mtlrepro.suite.results import TIERS, VERDICTS, Check, RowResult, SessionResult
+from mtlrepro.suite.results import VERDICTS, Check, RowResult, SessionResult
 
 DISCLAIMER = "No printed number of a paper was confirmed or refuted by this report"
 
@@ -51,7 +51,7 @@ def headline(result: SessionResult) -> Headline:
     counts = Counter(words.verdict(c) for c in checks)
     verdicts = {v: counts[v] for v in VERDICTS if counts[v]}
     return Headline(
-        [_statement(rows, checks), _tiers(result, rows), _verdicts(checks, verdicts), _work(result)],
+        [_statement(result, rows, checks), _tiers(result, rows), _verdicts(checks, verdicts), _work(result)],
         verdicts,
         _matrix(checks),
         _not_run(result),
@@ -59,7 +59,10 @@ def headline(result: SessionResult) -> Headline:
     )
 
 
-def _statement(rows: list[RowResult], checks: list[Check]) -> str:
+def _statement(result: SessionResult, rows: list[RowResult], checks: list[Check]) -> str:
+    if result.tables and all(words.is_own(table) for table in result.tables):
+        datasets = ", ".join(dict.fromkeys(table.dataset for table in result.tables))
+        return f"This report compares methods on the dataset {datasets}; no paper's number is involved."
     if any(row.tier == "full" for row in rows):
         printed = [c for c in checks if c.kind == "printed" and c.tier == "full" and c.verdict in words.DECIDED]
         claims = [c for c in checks if c.kind == "claim" and words.compared(c) and c.verdict in words.DECIDED]
@@ -87,7 +90,9 @@ def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
         "conformance": " (nothing trained)",
     }
     parts = [
-        f"{counts[tier]} at {tier}{notes.get(tier, '')}" for tier in reversed(TIERS) if counts[tier] or tier == "full"
+        f"{counts[tier]} at {tier}{notes.get(tier, '')}"
+        for tier in words.EVIDENCE
+        if counts[tier] or (tier == "full" and not counts["own"])
     ]
     if counts[None]:
         parts.append(f"{counts[None]} without a result")
@@ -112,7 +117,7 @@ def _work(result: SessionResult) -> str:
 
 def _matrix(checks: list[Check]) -> dict[tuple[str, str], dict[str, int]]:
     counts = Counter((c.kind, c.tier or "", words.verdict(c)) for c in checks)
-    tiers = ["full", "bench", "smoke", "conformance", ""]
+    tiers = [*words.EVIDENCE, ""]
     kinds = [*words.KINDS, *sorted({c.kind for c in checks} - set(words.KINDS))]
     found = {(k, t): {v: counts[k, t, v] for v in VERDICTS if counts[k, t, v]} for k in kinds for t in tiers}
     return {key: row for key, row in found.items() if row}

@@ -47,7 +47,7 @@ def cell(value: Any) -> dict[str, Any]:
 
 def groups(section: TableSection) -> list[tuple[str, str, list[str], list[list[dict[str, Any]]]]]:
     """Column groups of the main table: (css class, heading, column names, lines), what the paper prints first."""
-    frames = [("printed", "printed in the paper", section.printed)]
+    frames = [] if words.is_own(section.table) else [("printed", "printed in the paper", section.printed)]
     frames += [(f"measured {tier}", words.MEASURED[tier], data) for tier, data in section.measured.items()]
     blank = {"text": "", "detail": "", "badges": (), "numeric": True}
     found = []

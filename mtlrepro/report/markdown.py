@@ -66,11 +66,13 @@ def _section(section: TableSection) -> list[str]:
 
 def _figures(section: TableSection) -> list[str]:
     """Printed and measured figures one under the other: side by side they would not fit a terminal."""
-    printed = section.printed.copy()
-    printed.insert(1, "Evidence", section.evidence)
-    if any(cell.badges for cell in section.checks):
-        printed["Checks"] = section.checks
-    lines = ["Printed in the paper:", "", *_frame(printed)]
+    lines = []
+    if not words.is_own(section.table):
+        printed = section.printed.copy()
+        printed.insert(1, "Evidence", section.evidence)
+        if any(cell.badges for cell in section.checks):
+            printed["Checks"] = section.checks
+        lines = ["Printed in the paper:", "", *_frame(printed)]
     for tier, data in section.measured.items():
         shown = data[[any(str(v) != words.NONE for v in row[1:]) for row in data.itertuples(index=False)]]
         lines += [f"{words.MEASURED[tier].capitalize()}:", "", *_frame(shown)]
@@ -78,10 +80,21 @@ def _figures(section: TableSection) -> list[str]:
 
 
 def _long(frame: Frame) -> list[str]:
-    """A frame of comparisons without a single verdict says in one sentence what it would say in a line each."""
+    """A frame that would be long and say little is cut down; the HTML report has all of it.
+
+    Comparisons without a single verdict become one sentence, margins and other checks keep the lines that were judged
+    and are not a plain PASS, with a count of the rest.
+    """
     data = frame.data
     if frame.title.startswith("Every printed figure") and "Difference" not in data.columns:
         return [f"{words.plural(len(data), 'figure')}, none compared; the HTML report lists them.", ""]
+    if frame.title.startswith("Margins"):
+        judged = data[[str(verdict) != "" for verdict in data["Verdict"]]] if "Verdict" in data.columns else data[:0]
+        return [*_frame(judged), f"{words.plural(len(data), 'figure')} in the HTML report.", ""]
+    if frame.title == "Other checks":
+        odd = data[[str(verdict) != "PASS" for verdict in data["Verdict"]]]
+        passed = f"{words.plural(len(data) - len(odd), 'check')} PASS; the HTML report lists them."
+        return [*(_frame(odd) if len(odd) else []), passed, ""]
     return _frame(data)
 
 

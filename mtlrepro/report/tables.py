@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mtlrepro.report import words
+from mtlrepro.suite.judge import better
 from mtlrepro.suite.results import VERDICTS, Check, RowResult, TableResult
 
 NONE = words.NONE
@@ -82,7 +83,7 @@ def _measured(table: TableResult, row: RowResult, index: int, tier: str) -> Any:
         text = words.number(own, 2, signed=True)
     else:
         text = words.measured(
-            value, words.decimals(r.printed[column.key] for r in table.rows if column.key in r.printed)
+            value, words.digits(column, [r.printed[column.key] for r in table.rows if column.key in r.printed])
         )
     check = words.check_of(row, column)
     if check is None or not words.compared(check) or check.verdict not in words.DECIDED:
@@ -118,7 +119,7 @@ def comparisons(table: TableResult) -> pd.DataFrame:
             if column.key not in row.printed and check is None and value is None:
                 continue
             tier = words.cell_tier(row, column)
-            digits = words.decimals([row.printed.get(column.key, "")])
+            digits = words.digits(column, [row.printed.get(column.key, "")])
             figure = NONE if value is None else words.measured(value, digits)
             label = f"{figure}, {tier}" if value is not None and tier and tier != "full" else figure
             line = [row.name, words.heading(column), row.printed.get(column.key, NONE), label]
@@ -197,7 +198,7 @@ def margins(table: TableResult) -> pd.DataFrame:
             value = row.metrics.get(metric)
             if value is None:
                 continue
-            sign = 1 if words.better(table, row, metric) == "higher" else -1
+            sign = 1 if better(metric) == "higher" else -1
             gain = words.percent(100 * sign * (value.mean - reference) / abs(reference)) if reference else NONE
             check = next((c for c in row.checks if c.kind == "trivial" and c.subject == metric), None)
             figures = [words.measured(value, None), words.number(reference), gain]
@@ -244,5 +245,15 @@ def resource_frame(lines: list[tuple[TableResult, RowResult, str]], first: str) 
 
 def claims(table: TableResult) -> pd.DataFrame:
     """The orderings that the paper asserts."""
-    lines = [[c.subject, c.expected or "", c.tier or "", badge(c), c.reason] for c in table.claims]
+    known = {row.not_run for row in table.rows}  # said once for all rows, in the report's opening
+    lines = [
+        [
+            c.subject,
+            c.expected or "",
+            c.tier or "",
+            badge(c),
+            "see what was not run, and why" if c.reason in known else c.reason,
+        ]
+        for c in table.claims
+    ]
     return frame(lines, ["Claim", "In the paper's words", "Tier", "Verdict", "Reason"])

@@ -18,14 +18,16 @@ EVIDENCE = {
     "bench": "bench: the paper's model at its resolution, synthetic scenes",
     "smoke": "smoke: a small twin of the model, synthetic scenes",
     "conformance": "conformance: exact counts and formulas, nothing trained",
+    "own": "own: a dataset and settings of the user's own, no paper's numbers involved",
 }
-"""Tier -> what it is, strongest first."""
+"""Tier -> what it is, strongest first; "own" stands apart."""
 
 MEASURED = {
     "full": "measured (full)",
     "bench": "measured (bench, synthetic scenes)",
     "smoke": "measured (smoke, synthetic scenes)",
     "conformance": "measured (conformance, exact count)",
+    "own": "measured (own dataset)",
 }
 """Tier -> heading of a figure that was measured there."""
 
@@ -35,6 +37,7 @@ KINDS = {
     "claim": "claims of the papers",
     "trivial": "better than the best constant predictor",
     "recorded": "this project's own recorded results",
+    "run": "runs that failed",
 }
 
 LEGEND = {
@@ -52,23 +55,6 @@ assert set(LEGEND) == set(VERDICTS)
 BANDS = (
     "A printed figure passes within max(k·s, floor): k from Student's t, s the spread over seeds, floor half a unit of "
     "the last printed digit plus a stated practical tolerance. Positive gains are better."
-)
-
-_LOWER = frozenset(
-    {
-        "rmse",
-        "rmse_log",
-        "log_rmse",
-        "rel",
-        "abs_rel",
-        "sq_rel",
-        "mae",
-        "log10",
-        "mean_angle",
-        "median_angle",
-        "mean",
-        "median",
-    }
 )
 
 
@@ -111,9 +97,14 @@ def check_of(row: RowResult, column: ColumnInfo) -> Check | None:
     return next((c for c in row.checks if c.subject == column.key and c.kind in ("printed", "resource")), None)
 
 
+def is_own(table: TableResult) -> bool:
+    """True for a comparison on a user's own dataset: nothing is printed anywhere."""
+    return not any(row.printed for row in table.rows) and any(row.tier == "own" for row in table.rows)
+
+
 def title(table: TableResult) -> str:
     """The table's name in headings and examples."""
-    return f"{table.paper} table {table.table}"
+    return table.table if is_own(table) else f"{table.paper} table {table.table}"
 
 
 def heading(column: ColumnInfo) -> str:
@@ -127,20 +118,15 @@ def heading(column: ColumnInfo) -> str:
     return f"{column.title}{unit}{arrow}"
 
 
-def better(table: TableResult, row: RowResult, metric: str) -> str:
-    """Direction of a metric: as its check states it, else as a column of that key does, else by the figure's name."""
-    for check in row.checks:
-        if check.kind == "trivial" and check.subject == metric and (check.expected or "")[:2] in ("<=", ">="):
-            return "lower" if (check.expected or "").startswith("<=") else "higher"
-    for column in table.columns:
-        if column.key == metric:
-            return column.better
-    return "lower" if metric.rsplit(".", 1)[-1] in _LOWER else "higher"
+def digits(column: ColumnInfo, printed: Iterable[str]) -> int | None:
+    """Decimals to show of a measured figure: as printed; one more for counts, whose print is often rounded hard."""
+    found = decimals(printed)
+    return found if found is None or column.protocol.split("@")[0] not in ("params", "macs") else found + 1
 
 
 def decimals(printed: Iterable[str]) -> int | None:
     """Most decimals among printed strings; None where no string holds a number."""
-    found = [m.group(1) or "" for text in printed if (m := re.search(r"\d(?:[.,](\d+))?", text))]
+    found = [m.group(1) or "" for text in printed if (m := re.search(r"\d+(?:[.,](\d+))?", text))]
     return max((len(f) for f in found), default=None)
 
 

@@ -307,7 +307,7 @@ def _resources(row: RowEvidence) -> dict[str, float]:
     """Sums over the row's networks; the step time of several networks is that of training them one after the other."""
     total: dict[str, float] = {m: sum(c[m] for c in row.costs) for m in RESOURCES if row.costs}
     speeds = [[r["speed"] for r in by_seed if r["speed"]] for by_seed in row.records]
-    if speeds and all(speeds):
+    if row.service.tier != "smoke" and speeds and all(speeds):  # a smoke twin's steps are not the paper model's
         total["step_ms"] = sum(sum(s["step_ms"] for s in group) / len(group) for group in speeds)
         if all("vram_bytes" in s for group in speeds for s in group):
             total["images_per_s"] = 1 / sum(len(group) / sum(s["images_per_s"] for s in group) for group in speeds)

@@ -123,3 +123,14 @@ def test_convolutions_grow_with_the_area_and_gates_do_not():
 def test_weights_are_not_fetched():
     pinned = ModelSpec("stl", "hrnet18", ("depth",), weights="hrnet_w18_small_v2.ms_in1k")
     assert model_cost(pinned, NYUD, (32, 32)).params == 3_934_701
+
+
+def test_the_operator_list_does_not_depend_on_the_deterministic_mode() -> None:
+    spec, channels = ModelSpec("mtl", "hrnet_nano", ("depth", "semseg")), {"depth": 1, "semseg": 13}
+    plain = model_cost(spec, channels, (64, 96))
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        assert model_cost(spec, channels, (64, 96)) == plain
+        assert torch.is_deterministic_algorithms_warn_only_enabled(), "the mode is put back"
+    finally:
+        torch.use_deterministic_algorithms(False)
