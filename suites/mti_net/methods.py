@@ -1,6 +1,7 @@
 """MTI-Net's experiments on NYUD-v2 as run specs (paper sections 3.1 and A.2)."""
 
 from mtlrepro.suite.spec import DataSpec, ModelSpec, Recipe, RunSpec, options
+from mtlrepro.suite.table import Row
 
 NYUD = DataSpec("nyuv2", size=(480, 640), augment="flip_zoom")
 # A.2: Adam, 1e-4, batches of 6, 80 epochs, poly decay. The weight decay is that of the public reference implementation.
@@ -40,3 +41,20 @@ def mti_net(extra: tuple[str, ...] = NONE, **settings: object) -> tuple[RunSpec,
 def _front_end(extra: tuple[str, ...]) -> tuple[str, ...]:
     # The order in which task features are concatenated: semseg, normals, edges, depth.
     return ("semseg", *extra, "depth")
+
+
+def ablation(without_fpm: str, with_fpm: str) -> list[Row]:
+    """The rows that Tables 2a, S2a and S2b share; the tables spell MTI-Net's two variants differently."""
+    return [
+        Row("Single task", single_task()),
+        Row("MTL", multi_task()),
+        Row("PAD-Net", pad_net()),
+        Row("PAD-Net (N)", pad_net(N)),
+        Row("PAD-Net (N+E)", pad_net(NE)),
+        Row(without_fpm, mti_net(fpm=False)),
+        Row(f"{without_fpm} (N)", mti_net(N, fpm=False)),
+        Row(f"{without_fpm} (N+E)", mti_net(NE, fpm=False)),
+        Row(with_fpm, mti_net()),
+        Row(f"{with_fpm} (N)", mti_net(N)),
+        Row(f"{with_fpm} (N+E)", mti_net(NE)),
+    ]
