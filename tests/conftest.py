@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mtlrepro.suite.spec import DataSpec, ModelSpec, Recipe, RunSpec
+from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec
 
 TINY_SIZE = (32, 32)
 TINY = """

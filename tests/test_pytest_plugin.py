@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 SUITE = """
-from mtlrepro.suite.spec import DataSpec, ModelSpec, Recipe, RunSpec
+from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec
 from mtlrepro.suite.table import Row, Table
 
 def single(task):

@@ -17,7 +17,7 @@ from mtlrepro.registry import Registry
 
 if TYPE_CHECKING:
     from mtlrepro.data.sample import Dataset, DatasetInfo
-    from mtlrepro.suite.spec import DataSpec, Options
+    from mtlrepro.spec import DataSpec, Options
 
 DATA_ENV = "MTLREPRO_DATA"
 """Environment variable that names the folder of all datasets on disk."""

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from mtlrepro.data.sample import Sample, normalise
 from mtlrepro.errors import DataError
+from mtlrepro.files import write_failure
 from mtlrepro.metrics.base import Metric
 from mtlrepro.models.outputs import Outputs
-from mtlrepro.suite.store import write_failure
 from mtlrepro.tasks.base import Task
 
 Meters = dict[str, dict[str, list[Metric]]]

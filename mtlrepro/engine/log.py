@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mtlrepro.suite.store import write_failure
+from mtlrepro.files import write_failure
 
 
 class Log:

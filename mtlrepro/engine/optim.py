@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mtlrepro.errors import unknown
-from mtlrepro.suite.spec import Recipe
+from mtlrepro.spec import Recipe
 
 
 def poly(progress: float) -> float:

@@ -24,11 +24,11 @@ from mtlrepro.engine.optim import build_optimizer
 from mtlrepro.engine.saver import Progress, Saver
 from mtlrepro.engine.train import Hooks, train
 from mtlrepro.errors import StoreError, TrainingError
+from mtlrepro.files import write_failure, write_json
 from mtlrepro.models import build_model
 from mtlrepro.objectives import build_objective
 from mtlrepro.profiling.speed import training_speed
-from mtlrepro.suite.spec import DataSpec, RunSpec
-from mtlrepro.suite.store import write_failure, write_json
+from mtlrepro.spec import DataSpec, RunSpec
 from mtlrepro.tasks import make_tasks
 from mtlrepro.tasks.base import Task
 from mtlrepro.tasks.trivial import trivial_figures

@@ -16,7 +16,7 @@ from mtlrepro.engine.determinism import derive, seed_generators
 from mtlrepro.engine.optim import learning_rate
 from mtlrepro.errors import TrainingError
 from mtlrepro.objectives.base import Losses, Objective
-from mtlrepro.suite.spec import Recipe
+from mtlrepro.spec import Recipe
 
 LOG_LINES = 100
 """Training lines a run logs, about: every (steps // LOG_LINES)-th step, and the last."""

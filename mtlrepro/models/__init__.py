@@ -17,7 +17,7 @@ from mtlrepro.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
-    from mtlrepro.suite.spec import ModelSpec
+    from mtlrepro.spec import ModelSpec
 
 MODELS = Registry(
     "architecture",

@@ -13,7 +13,7 @@ from mtlrepro.registry import Registry
 from mtlrepro.tasks.base import Task
 
 if TYPE_CHECKING:  # imports go down only, and specs live above
-    from mtlrepro.suite.spec import ObjectiveSpec
+    from mtlrepro.spec import ObjectiveSpec
 
 __all__ = ["OBJECTIVES", "Losses", "Objective", "build_objective"]
 

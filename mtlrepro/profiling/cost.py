@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from mtlrepro.models import build_model
 
 if TYPE_CHECKING:
-    from mtlrepro.suite.spec import ModelSpec
+    from mtlrepro.spec import ModelSpec
 
 
 @dataclass(frozen=True)

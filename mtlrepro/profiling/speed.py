@@ -21,7 +21,7 @@ from mtlrepro.engine.optim import build_optimizer
 from mtlrepro.errors import SpecError
 from mtlrepro.models import build_model
 from mtlrepro.objectives import build_objective
-from mtlrepro.suite.spec import DataSpec, RunSpec
+from mtlrepro.spec import DataSpec, RunSpec
 from mtlrepro.tasks.base import Task
 
 WARMUP = 5

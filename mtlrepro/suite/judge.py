@@ -10,11 +10,11 @@ from typing import Any
 from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import unknown
 from mtlrepro.metrics.delta import delta_m
+from mtlrepro.spec import RunSpec
 from mtlrepro.suite import stats, verdict
 from mtlrepro.suite.expected import RESOURCES, Claim, Column, ExpectedRow
 from mtlrepro.suite.recorded import Recorded
 from mtlrepro.suite.results import Check, ColumnInfo, RowResult, TableResult, Value
-from mtlrepro.suite.spec import RunSpec
 from mtlrepro.suite.table import BoundTable, Row
 from mtlrepro.suite.tiers import Service
 from mtlrepro.tasks import TASKS

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mtlrepro.errors import TrainingError
-from mtlrepro.suite.spec import ModelSpec
-from mtlrepro.suite.store import Run, Store, read_json, write_json
+from mtlrepro.files import read_json, write_json
+from mtlrepro.spec import ModelSpec
+from mtlrepro.suite.store import Run, Store
 
 Event = dict[str, Any]
 """Progress of one run: {"label", "key", "step", "steps", "loss", "rate"}; "done": True at its end."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from mtlrepro.data import dataset_info
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models import MODELS
+from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Recipe, RunSpec, options
 from mtlrepro.suite.expected import Column, ExpectedRow, ExpectedTable
 from mtlrepro.suite.judge import main_figure
-from mtlrepro.suite.spec import DataSpec, ModelSpec, ObjectiveSpec, Recipe, RunSpec, options
 from mtlrepro.suite.table import BoundTable, Row, Table
 from mtlrepro.suite.tolerances import Tolerances
 from mtlrepro.tasks import make_tasks

@@ -16,15 +16,13 @@ from pathlib import Path
 from mtlrepro import data
 from mtlrepro.models import BACKBONES, MODELS
 from mtlrepro.objectives import OBJECTIVES
-from mtlrepro.suite.spec import ModelSpec, RunSpec
+from mtlrepro.spec import ModelSpec, RunSpec
 from mtlrepro.tasks import TASKS
 
 PACKAGE = "mtlrepro"
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = "mtlrepro.engine.run"
-NEUTRAL = frozenset(
-    {"mtlrepro.errors", "mtlrepro.engine.environment", "mtlrepro.suite.store", "mtlrepro.profiling.speed"}
-)
+NEUTRAL = frozenset({"mtlrepro.errors", "mtlrepro.engine.environment", "mtlrepro.files", "mtlrepro.profiling.speed"})
 """Modules a run imports that cannot change its numbers: messages, provenance, bookkeeping, timing."""
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mtlrepro.errors import StoreError
+from mtlrepro.files import read_json, write_json
+from mtlrepro.spec import RunSpec, digest
 from mtlrepro.suite import stats
-from mtlrepro.suite.spec import RunSpec, digest
-from mtlrepro.suite.store import read_json, write_json
 
 SCHEMA_VERSION = 1
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from mtlrepro.data import data_root_of
 from mtlrepro.errors import ReproError, SpecError, unknown
+from mtlrepro.spec import DataSpec, RunSpec, digest
 from mtlrepro.suite import recorded
 from mtlrepro.suite.judge import Evidence, RowEvidence, judge_table
 from mtlrepro.suite.launch import CostJob, Event, Job, Launcher, Pool, RunJob
 from mtlrepro.suite.outcome import outcome
 from mtlrepro.suite.program import model_digest, program_digest, weights_digest
 from mtlrepro.suite.results import RunInfo, SessionResult, TableResult
-from mtlrepro.suite.spec import DataSpec, RunSpec, digest
 from mtlrepro.suite.store import Run, Store
 from mtlrepro.suite.table import BoundTable, Row
 from mtlrepro.suite.tiers import TRAINED_TIERS, Capacity, Service, serve

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtlrepro.errors import SpecError, unknown
+from mtlrepro.spec import RunSpec
 from mtlrepro.suite.expected import ExpectedTable, load_table
-from mtlrepro.suite.spec import RunSpec
 from mtlrepro.suite.tolerances import Tolerances, load_tolerances
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mtlrepro.data import find_dataset
 from mtlrepro.errors import SpecError
-from mtlrepro.suite.spec import DataSpec, Options, RunSpec, options
+from mtlrepro.spec import DataSpec, Options, RunSpec, options
 
 TRAINED_TIERS = ("smoke", "bench", "full")
 """Tiers that train, in rising strength (conformance trains nothing and always runs)."""

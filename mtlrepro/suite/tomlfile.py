@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from mtlrepro.errors import SpecError, unknown
-from mtlrepro.suite.spec import fits, type_name
+from mtlrepro.spec import fits, type_name
 
 
 def read_toml(path: Path) -> dict[str, Any]:

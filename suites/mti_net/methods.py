@@ -1,6 +1,6 @@
 """MTI-Net's experiments on NYUD-v2 as run specs (paper sections 3.1 and A.2)."""
 
-from mtlrepro.suite.spec import DataSpec, ModelSpec, Recipe, RunSpec, options
+from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec, options
 from mtlrepro.suite.table import Row
 
 NYUD = DataSpec("nyuv2", size=(480, 640), augment="flip_zoom")

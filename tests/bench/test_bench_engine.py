@@ -22,7 +22,7 @@ from mtlrepro.engine.saver import Saver
 from mtlrepro.engine.train import Hooks, train
 from mtlrepro.models import build_model
 from mtlrepro.objectives import build_objective
-from mtlrepro.suite.spec import ModelSpec, ObjectiveSpec, Recipe
+from mtlrepro.spec import ModelSpec, ObjectiveSpec, Recipe
 from mtlrepro.tasks import make_tasks
 
 SIZE, BATCH, CLASSES = (64, 96), 8, 13

@@ -8,7 +8,7 @@ import pytest
 from mtlrepro.data import DATA_ENV, build_dataset, data_root_of, dataset_info, describe, find_dataset
 from mtlrepro.data.sample import Dataset
 from mtlrepro.errors import DataError, ReproError, SpecError
-from mtlrepro.suite.spec import DataSpec
+from mtlrepro.spec import DataSpec
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mtlrepro.engine import checkpoint
 from mtlrepro.engine.run import Machine, execute
-from mtlrepro.suite.spec import DataSpec, ModelSpec, Recipe, RunSpec
+from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec
 
 EVERY_STEP = Machine(checkpoint_seconds=0.0)
 

@@ -15,7 +15,7 @@ from mtlrepro.engine import checkpoint
 from mtlrepro.engine.checkpoint import Position
 from mtlrepro.engine.optim import OPTIMIZERS, build_optimizer
 from mtlrepro.errors import StoreError
-from mtlrepro.suite.spec import Recipe
+from mtlrepro.spec import Recipe
 
 SPENT = {"train": 1.5, "steps": 1.25}
 

@@ -16,7 +16,7 @@ from mtlrepro.errors import DataError, StoreError
 from mtlrepro.metrics.depth import depth_sums
 from mtlrepro.models import build_model
 from mtlrepro.models.outputs import Outputs
-from mtlrepro.suite.spec import ModelSpec
+from mtlrepro.spec import ModelSpec
 from mtlrepro.tasks import make_tasks
 
 CPU = torch.device("cpu")

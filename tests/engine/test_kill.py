@@ -19,7 +19,7 @@ CHILD = """
 import json, sys
 from pathlib import Path
 from mtlrepro.engine.run import Machine, execute
-from mtlrepro.suite.spec import RunSpec
+from mtlrepro.spec import RunSpec
 spec, folder = RunSpec.from_json(json.loads(sys.argv[1])), Path(sys.argv[2])
 record = execute(spec, 0, folder, Machine(checkpoint_seconds=0.0), lambda event: print(event["step"], flush=True))
 (folder / "record.json").write_text(json.dumps(record))

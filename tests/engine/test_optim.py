@@ -6,7 +6,7 @@ from torch import nn
 
 from mtlrepro.engine.optim import OPTIMIZERS, build_optimizer, learning_rate
 from mtlrepro.errors import SpecError
-from mtlrepro.suite.spec import Recipe
+from mtlrepro.spec import Recipe
 
 # Base rate, epochs, then the rates of epochs 0, 1, E/4, E/2, E-10 and E-1 (MTI-Net supplement A.2, worked out by hand).
 GOLDEN = [

@@ -14,7 +14,7 @@ from engine_runs import EVERY_STEP, Outcome, complete, spec_over
 from mtlrepro.engine import checkpoint, evaluate, log, run, saver
 from mtlrepro.engine.run import Machine, execute
 from mtlrepro.errors import DataError, SpecError, StoreError, TrainingError
-from mtlrepro.suite.spec import RunSpec
+from mtlrepro.spec import RunSpec
 
 STEPS = 8
 

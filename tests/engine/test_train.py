@@ -15,7 +15,7 @@ from mtlrepro.engine.train import LOG_LINES, Hooks, _check_losses, train
 from mtlrepro.errors import TrainingError
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.objectives.base import Losses, Objective
-from mtlrepro.suite.spec import Recipe
+from mtlrepro.spec import Recipe
 
 CPU = torch.device("cpu")
 

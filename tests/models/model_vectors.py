@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mtlrepro.suite.spec import ModelSpec, options
+from mtlrepro.spec import ModelSpec, options
 
 
 def formula_weights(module: nn.Module) -> nn.Module:

@@ -10,7 +10,7 @@ from mtlrepro.errors import DataError, SpecError
 from mtlrepro.models import build_model
 from mtlrepro.models.hrnet import HRNET18, HRNET_NANO
 from mtlrepro.models.weights import FOLDER_VARIABLE, load_weights
-from mtlrepro.suite.spec import ModelSpec
+from mtlrepro.spec import ModelSpec
 
 TAG = "nano.test"
 HEAD = {"classifier.weight": torch.zeros(3, 4), "incre_modules.0.0.conv1.weight": torch.zeros(2)}

@@ -8,7 +8,7 @@ from mtlrepro.data.sample import Batch, DatasetInfo
 from mtlrepro.errors import SpecError
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.objectives import OBJECTIVES, Losses, build_objective
-from mtlrepro.suite.spec import ObjectiveSpec, options
+from mtlrepro.spec import ObjectiveSpec, options
 from mtlrepro.tasks import TASKS, make_tasks
 
 INFO = DatasetInfo("toy", tuple(TASKS), class_names=tuple(str(c) for c in range(40)))

@@ -5,7 +5,7 @@ import torch
 
 from mtlrepro.models import build_model
 from mtlrepro.profiling.cost import fvcore_cost, model_cost
-from mtlrepro.suite.spec import ModelSpec, options
+from mtlrepro.spec import ModelSpec, options
 
 NYUD = {"semseg": 40, "normals": 3, "edges": 1, "depth": 1}
 PASCAL = {"semseg": 21, "parts": 7, "saliency": 1, "normals": 3, "edges": 1}

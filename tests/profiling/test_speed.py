@@ -12,7 +12,7 @@ from mtlrepro.data.sample import Batch
 from mtlrepro.errors import SpecError
 from mtlrepro.profiling import speed
 from mtlrepro.profiling.speed import training_speed
-from mtlrepro.suite.spec import DataSpec, RunSpec
+from mtlrepro.spec import DataSpec, RunSpec
 from mtlrepro.tasks import make_tasks
 from mtlrepro.tasks.base import Task
 

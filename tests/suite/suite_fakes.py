@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mtlrepro.errors import DataError
+from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec, options
 from mtlrepro.suite.launch import Job, RunJob
-from mtlrepro.suite.spec import DataSpec, ModelSpec, Recipe, RunSpec, options
 from mtlrepro.suite.store import Run, Store
 
 ROOT = Path(__file__).resolve().parents[2]

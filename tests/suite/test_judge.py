@@ -12,11 +12,11 @@ import pytest
 from suite_fakes import SUITES, body
 
 from mtlrepro.errors import SpecError
+from mtlrepro.spec import RunSpec
 from mtlrepro.suite.expected import Claim, ExpectedRow
 from mtlrepro.suite.judge import Evidence, RowEvidence, better, judge_table, main_figure
 from mtlrepro.suite.recorded import Recorded
 from mtlrepro.suite.results import Check, RowResult, TableResult
-from mtlrepro.suite.spec import RunSpec
 from mtlrepro.suite.table import BoundTable, Row, bind, load_suite_file
 from mtlrepro.suite.tiers import Service, smoke
 from mtlrepro.suite.tolerances import Margin, Tolerances

@@ -14,8 +14,8 @@ import pytest
 from suite_fakes import FakeJob
 
 from mtlrepro.errors import DataError, StoreError, TrainingError
+from mtlrepro.spec import ModelSpec
 from mtlrepro.suite.launch import CostJob, Inline, Pool
-from mtlrepro.suite.spec import ModelSpec
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec
 from mtlrepro.suite import program
 from mtlrepro.suite.program import NEUTRAL, closure, imports, model_digest, program_digest
-from mtlrepro.suite.spec import DataSpec, ModelSpec, Recipe, RunSpec
 
 PADNET = RunSpec(
     DataSpec("nyuv2", (64, 96)),
@@ -73,10 +73,10 @@ def changed_by(package: Path) -> Callable[[str], list[bool]]:
         ("objectives/supervised.py", [True, True, True]),
         ("data/folder.py", [True, True, True]),
         ("data/transforms.py", [True, True, True]),
-        ("suite/spec.py", [True, True, True]),
+        ("spec.py", [True, True, True]),
         ("report/html.py", [False, False, False]),
         ("suite/judge.py", [False, False, False]),
-        ("suite/store.py", [False, False, False]),
+        ("files.py", [False, False, False]),
         ("cli/run.py", [False, False, False]),
         ("errors.py", [False, False, False]),
     ],
@@ -126,7 +126,7 @@ import json, sys
 from pathlib import Path
 import torch
 from mtlrepro.engine.run import Machine, execute
-from mtlrepro.suite.spec import RunSpec
+from mtlrepro.spec import RunSpec
 torch.set_num_threads(1)
 execute(RunSpec.from_json(json.loads(sys.argv[1])), 0, Path(sys.argv[2]), Machine())
 print(json.dumps(sorted(name for name in sys.modules if name.startswith("mtlrepro."))))

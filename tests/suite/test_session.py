@@ -12,12 +12,12 @@ import pytest
 from suite_fakes import SUITES, FakeLauncher
 
 from mtlrepro.errors import DataError, SpecError, StoreError
+from mtlrepro.spec import ModelSpec, RunSpec
 from mtlrepro.suite import recorded, session, tiers
 from mtlrepro.suite.expected import ExpectedTable
 from mtlrepro.suite.launch import CostJob, RunJob
 from mtlrepro.suite.results import SessionResult
 from mtlrepro.suite.session import Options, Session, merge
-from mtlrepro.suite.spec import ModelSpec, RunSpec
 from mtlrepro.suite.table import BoundTable, Row, bind, discover, load_suite_file
 
 STAGES = ("final", "scale_0", "scale_1", "scale_2", "scale_3")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from suite_fakes import make_spec
 
 from mtlrepro.errors import SpecError
-from mtlrepro.suite.spec import DataSpec, ModelSpec, ObjectiveSpec, Recipe, RunSpec, digest, fits, options
+from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Recipe, RunSpec, digest, fits, options
 
 names = st.sampled_from(["semseg", "depth", "normals", "edges", "a", "b"])
 scalars = st.one_of(st.booleans(), st.integers(-5, 5), st.floats(-1e3, 1e3), st.text(max_size=3), st.none())

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from suite_fakes import body, make_run, make_spec
 
 from mtlrepro.errors import StoreError
-from mtlrepro.suite.spec import RunSpec
-from mtlrepro.suite.store import RESULT_KEYS, Store, read_json, read_result, write_json
+from mtlrepro.files import read_json, write_json
+from mtlrepro.spec import RunSpec
+from mtlrepro.suite.store import RESULT_KEYS, Store, read_result
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

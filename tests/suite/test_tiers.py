@@ -9,8 +9,8 @@ import pytest
 from suite_fakes import SUITES
 
 from mtlrepro.errors import SpecError
+from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec, options
 from mtlrepro.suite import tiers
-from mtlrepro.suite.spec import DataSpec, ModelSpec, Recipe, RunSpec, options
 from mtlrepro.suite.table import discover
 from mtlrepro.suite.tiers import Capacity, bench, full, serve, smoke
 

@@ -1,7 +1,7 @@
 """`RunSpec`: a frozen, complete, hashable description of one training run.
 
 Two rows with equal specs share one run. Everything that can change a result is in here (with the seed, the
-program and the data, see `mtlrepro.suite.store.run_key`); nothing else is.
+program and the data, see `mtlrepro.suite.store.Run`); nothing else is.
 """
 
 from __future__ import annotations

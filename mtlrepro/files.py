@@ -1,0 +1,61 @@
+"""JSON files that appear whole or not at all, and the one error for a disk that cannot be written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from mtlrepro.errors import StoreError
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file by temporary file and rename; whatever happens, nothing half-written stays.
+
+    Raises:
+        StoreError: full or read-only disk.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # unique over hosts and threads too
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w") as stream:
+            json.dump(value, stream, indent=1, sort_keys=True)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise write_failure(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_failure(path: Path, error: OSError) -> StoreError:
+    """The error a user sees when the store cannot be written."""
+    mend = "Free disk space" if error.errno == errno.ENOSPC else "Choose a writable folder with --runs"
+    return StoreError(f"cannot write: {error.strerror or error}", file=path, mend=mend)
+
+
+def read_json(path: Path, mend: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        path: the file.
+        mend: what the reader of an error can do about this file.
+
+    Raises:
+        StoreError: the file is missing, unreadable, not JSON or not an object.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error.strerror or error}", file=path, mend=mend) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StoreError(f"not valid JSON: {error}", file=path, mend=mend) from error
+    if not isinstance(value, dict):
+        raise StoreError(f"holds a {type(value).__name__}, not an object", file=path, mend=mend)
+    return value
