@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mtlrepro.errors import ReproError
+from mtlrepro.progress import ProgressLine
 
 if TYPE_CHECKING:
     from mtlrepro.suite.results import RowResult
@@ -125,6 +126,7 @@ class SuitePlugin:
     def __init__(self, config: pytest.Config):
         self.config = config
         self._session: Session | None = None
+        self._progress = ProgressLine(enabled=False)
         self._parts: list[str] = []
         self._error: ReproError | None = None
         self._reports: list[Path] = []
@@ -134,7 +136,6 @@ class SuitePlugin:
     def session(self) -> Session:
         """The session; created on first use, so that plain test runs never pay for it."""
         if self._session is None:
-            from mtlrepro.progress import ProgressLine
             from mtlrepro.suite.launch import Inline
             from mtlrepro.suite.session import Options, Session, devices
 
@@ -146,11 +147,9 @@ class SuitePlugin:
                 self._session = Session(options, Inline(names[int(worker["workerid"][2:]) % len(names)]))
             else:
                 writer = self.config.get_terminal_writer()
-                on = writer.isatty if hasattr(writer, "isatty") else writer.hasmarkup
-                self.progress = ProgressLine(
-                    lambda text: writer.write(text, flush=True), bool(on) and not os.environ.get("CI"), writer.fullwidth
-                )
-                self._session = Session(options, report=self.progress)
+                enabled = writer.hasmarkup and not os.environ.get("CI")
+                self._progress = ProgressLine(lambda text: writer.write(text, flush=True), enabled, writer.fullwidth)
+                self._session = Session(options, report=self._progress)
         return self._session
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -174,6 +173,7 @@ class SuitePlugin:
             return
         try:
             self.session.plan([(i.bound, i.row) for i in rows])
+            self._progress.total = self.session.total_runs
         except ReproError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -197,6 +197,7 @@ class SuitePlugin:
         """Stop the launcher and write the report, where the rows were gathered (not in an xdist worker)."""
         if self._session is not None:
             self._session.close()
+            self._progress.clear()
         if not self._parts or hasattr(self.config, "workerinput"):
             return
         from mtlrepro.report import write_report
