@@ -105,7 +105,7 @@ class Session:
             wanted = [row.name]
             if any(c.metric == "delta_m" or c.relative for c in bound.expected.columns):
                 wanted.insert(0, bound.expected.baseline)
-            names += [n for n in wanted if n not in names]
+            names += [n for n in dict.fromkeys(wanted) if n not in names]
         if self.options.tier == OWN_TIER and any(bound.table.paper != "own" for bound in self._tables.values()):
             raise unknown("tier", OWN_TIER, ("auto", *TRAINED_TIERS), field="--tier")
         jobs: dict[str, Job] = {}

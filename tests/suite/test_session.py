@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -367,3 +368,12 @@ def test_what_is_recorded_is_what_the_next_session_meets(make: Make, tmp_path: P
     found = {(c.subject, c.verdict) for c in worse.table(bound[0]).rows[1].checks if c.kind == "recorded"}
     assert found == {("semseg.miou", "FAIL"), ("depth.rmse", "IMPROVED")}
     assert recorded.load(tmp_path / "measured", "bench") is None
+
+
+def test_a_baseline_that_is_itself_selected_is_accounted_for_once(make: Make) -> None:
+    session, _ = make(lambda spec: {k: math.nan for k in figures(spec)})
+    bound = tables()[0]
+    session.plan([(bound, bound.row(bound.expected.baseline))])
+    lines = session.failures()
+    assert lines
+    assert len(lines) == len(set(lines))
