@@ -115,7 +115,8 @@ def fvcore_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, i
     """
     model = build_model(replace(spec, weights=None), channels).eval()
     with _ordinary_kernels(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # fvcore uses interfaces that PyTorch is about to retire
+        for category in (FutureWarning, DeprecationWarning):  # fvcore uses interfaces that PyTorch is about to retire
+            warnings.simplefilter("ignore", category)
         from fvcore.nn import FlopCountAnalysis
 
         analysis = FlopCountAnalysis(_Final(model), torch.zeros(1, 3, *size))
