@@ -89,14 +89,13 @@ class Service:
 
 
 def obstacle(spec: RunSpec, tier: str, capacity: Capacity) -> str:
-    """Why a tier cannot be served here, "" if it can."""
-    if tier == "full":
-        found = capacity.find(spec.data.name)
-        if isinstance(found, str):
-            return f"full: {found}"
+    """Everything that is missing here to serve a tier, "" if it can be served."""
+    missing = []
+    if tier == "full" and isinstance(found := capacity.find(spec.data.name), str):
+        missing.append(found)
     if tier in ("bench", "full") and capacity.gpus == 0:
-        return f"{tier}: no CUDA GPU is visible"
-    return ""
+        missing.append("no CUDA GPU is visible")
+    return f"{tier}: {'; and '.join(missing)}" if missing else ""
 
 
 def serve(specs: tuple[RunSpec, ...], tier: str, capacity: Capacity) -> Service:

@@ -33,7 +33,11 @@ def dataset(monkeypatch: pytest.MonkeyPatch) -> list[str | Path]:
 @pytest.mark.parametrize(
     ("gpus", "found", "tier", "served", "reasons"),
     [
-        (0, False, "auto", "smoke", ["full: nyuv2: not there", "bench: no CUDA GPU is visible"]),
+        (
+            *(0, False, "auto", "smoke"),
+            ["full: nyuv2: not there; and no CUDA GPU is visible", "bench: no CUDA GPU is visible"],
+        ),
+        (0, False, "full", None, ["full: nyuv2: not there; and no CUDA GPU is visible"]),
         (0, True, "auto", "smoke", ["full: no CUDA GPU is visible", "bench: no CUDA GPU is visible"]),
         (1, False, "auto", "bench", ["full: nyuv2: not there"]),
         (1, True, "auto", "full", []),
