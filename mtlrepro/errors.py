@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+SHOWN = 40
+"""Known names that an error lists at most."""
+
 
 class ReproError(Exception):
     """Bad input or a bad environment, told in one sentence each for place, problem and mend.
@@ -63,6 +66,6 @@ def unknown(
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
-    return SpecError(
-        f"unknown {kind} {name!r}", file=file, field=field, mend=f"{hint}Known: {', '.join(known) or 'none'}"
-    )
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    mend = f"{hint}Known: {', '.join(known[:SHOWN]) or 'none'}{more}"
+    return SpecError(f"unknown {kind} {name!r}", file=file, field=field, mend=mend)

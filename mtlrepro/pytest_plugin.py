@@ -1,6 +1,6 @@
 """pytest interface: a suite file's `TABLE` becomes one test a row; a report is left at the end.
 
-Options: --tier --seeds --data-root --runs --report --shard.
+Options: --tier --seeds --data-root --runs --report --shard; pytest's own --strict makes IMPROVED fail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mtlrepro.progress import ProgressLine
 if TYPE_CHECKING:
     from mtlrepro.suite.results import RowResult
     from mtlrepro.suite.session import Session
-    from mtlrepro.suite.table import BoundTable, Row, Table
+    from mtlrepro.suite.table import BoundTable, Row
 
 SHOWN_CHECKS = 12
 """Checks a failure lists at most; the report has all."""
@@ -60,10 +60,14 @@ def pytest_pycollect_makeitem(collector: pytest.Module, name: str, obj: object) 
     if not isinstance(obj, Table):
         return None
     try:
-        bound = bind(obj, collector.path)
+        panels = bind(obj, collector.path)
     except ReproError as error:
         raise collector.CollectError(str(error)) from error
-    return [RowItem.from_parent(collector, name=_row_id(obj, row), bound=bound, row=row) for row in obj.rows]
+    return [
+        RowItem.from_parent(collector, name=_row_id(bound, row), bound=bound, row=row)
+        for bound in panels
+        for row in bound.rows
+    ]
 
 
 def _plugin(config: pytest.Config) -> SuitePlugin:
@@ -72,8 +76,9 @@ def _plugin(config: pytest.Config) -> SuitePlugin:
     return plugin
 
 
-def _row_id(table: Table, row: Row) -> str:
-    return f"{table.paper}-{table.dataset}-table_{table.id}[{row.name}]"
+def _row_id(bound: BoundTable, row: Row) -> str:
+    table, name = bound.table, "/".join(filter(None, (row.panel, row.name)))
+    return f"{table.paper}-{table.dataset}-table_{table.id}[{name}]"
 
 
 class VerdictFailure(Exception):
@@ -90,14 +95,15 @@ class RowItem(pytest.Item):
 
     def runtest(self) -> None:
         """Wait for the row's runs and hold its checks and claims to account."""
-        from mtlrepro.suite.outcome import describe, outcome
+        from mtlrepro.suite.outcome import describe
 
-        table = _plugin(self.config).session.table(self.bound)
+        session = _plugin(self.config).session
+        table = session.table(self.bound)
         self.outcome = next(r for r in table.rows if r.name == self.row.name)
         claims = [c for c in table.claims if self.bound.claims_of(self.row.name, c.subject)]
         lines = [(f"{c.kind}: {c.subject}", describe(c)) for c in [*self.outcome.checks, *claims]]
         self.user_properties += [("tier", self.outcome.tier or "none"), *lines]
-        end = outcome(self.row, self.outcome, claims)
+        end = session.outcome(self.bound, self.row.name)
         if end.failures:
             rest = len(end.failures) - SHOWN_CHECKS
             more = [f"... and {rest} more in the report"] if rest > 0 else []
@@ -140,7 +146,14 @@ class SuitePlugin:
             from mtlrepro.suite.session import Options, Session, devices
 
             option = self.config.getoption
-            options = Options(option("tier"), option("seeds"), option("runs"), option("report"), option("data_root"))
+            options = Options(
+                option("tier"),
+                option("seeds"),
+                option("runs"),
+                option("report"),
+                option("data_root"),
+                _strict(self.config),
+            )
             worker = getattr(self.config, "workerinput", None)
             if worker is not None:
                 names = devices()
@@ -224,6 +237,14 @@ class SuitePlugin:
             terminalreporter.write_line(f"  {path}")
         if self._error is not None:
             terminalreporter.write_line(f"ERROR: {self._error}", red=True)
+
+
+def _strict(config: pytest.Config) -> bool:
+    """pytest's own --strict: an option up to version 8, an ini value that the option sets from 9 on."""
+    try:
+        return bool(config.getini("strict"))
+    except (KeyError, ValueError):
+        return bool(config.getoption("strict", False))
 
 
 def _shard_of(item: RowItem, parts: int) -> int:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from mtlrepro.cli import VERBS, main
+from mtlrepro.suite import session
+from mtlrepro.suite.launch import CostJob
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,6 +42,21 @@ def test_list_names_tables_rows_and_everything_else(capsys: pytest.CaptureFixtur
     text = capsys.readouterr().out
     assert "Front-end @ 1/32 scale" in text
     assert "scale_3" in text
+
+
+def test_list_names_panels_and_takes_them_as_patterns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "jtr/1"]) == 0
+    text = capsys.readouterr().out
+    for panel in ("fully labeled", "onelabel", "depth-extended onelabel", "randomlabels"):
+        assert f"jtr/nyuv2_13/1/{panel}" in text
+    assert main(["list", "jtr/nyuv2_13/1/onelabel", "--rows"]) == 0
+    text = capsys.readouterr().out
+    assert "jtr/nyuv2_13/1/onelabel" in text
+    assert "randomlabels" not in text
+    assert main(["list", "dense_mtl/1/S-D-N"]) == 0
+    text = capsys.readouterr().out
+    for key in ("cityscapes/1/Cityscapes/S-D-N", "synthia/1/Synthia/S-D-N", "vkitti2/1/VKITTI2/S-D-N"):
+        assert f"dense_mtl/{key}" in text
 
 
 @pytest.mark.parametrize(
@@ -92,6 +111,70 @@ def test_profile_counts_the_paper_exact_models(capsys: pytest.CaptureFixture[str
     ):
         assert figure in text
     assert "upsample_bilinear2d" in text
+
+
+class Counts:
+    """A launcher that trains nothing and counts what MTI-Net's Table 7a prints."""
+
+    PRINTED = {"stl": (4e6, 11e9), "mtl": (4e6, 12.1e9), "padnet": (6.8e6, 66.88e9), "mti_net": (12.56e6, 19.14e9)}
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Any] = {}
+
+    def submit(self, jobs: Sequence[Any]) -> None:
+        self.jobs |= {j.key: j for j in jobs}
+
+    def result(self, key: str) -> dict[str, Any]:
+        job = self.jobs[key]
+        if isinstance(job, CostJob):
+            params, macs = self.PRINTED[job.model.arch]
+            return {"params": params, "macs": macs, "uncounted": {}}
+        figures: dict[str, Any] = {"metrics": {}, "trivial": {}, "speed": {}, "seconds": {}}
+        return {"record": {"key": key, **figures}, "reused": True}
+
+    def close(self) -> None:
+        self.jobs.clear()
+
+
+@pytest.mark.parametrize(("option", "code"), [([], 0), (["--strict"], 1)])
+def test_a_figure_better_than_its_band_fails_only_with_strict(
+    option: list[str],
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counts as printed: three registered deviations are none any more."""
+    monkeypatch.setattr(session, "Pool", lambda devices, report: Counts())
+    folders = ["--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]
+    assert main(["run", "mti_net/7a", "--tier", "smoke", *folders, *option]) == code
+    told = [line for line in capsys.readouterr().err.splitlines() if "IMPROVED" in line]
+    assert len(told) == 3 * code
+    assert all("remove the entry" in line for line in told)
+    rows = json.loads((tmp_path / "report" / "report.json").read_text())["tables"][0]["rows"]
+    verdicts = [c["verdict"] for r in rows for c in r["checks"] if c["kind"] == "resource"]
+    assert (verdicts.count("IMPROVED"), verdicts.count("PASS")) == (3, 5)
+
+
+def test_a_table_without_recipes_is_reported_as_missing_and_trains_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ["--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]
+    assert main(["run", "jtr/2/onelabel", *folders, "--strict"]) == 0
+    (table,) = json.loads((tmp_path / "report" / "report.json").read_text())["tables"]
+    assert table["panel"] == "onelabel"
+    verdicts = {c["verdict"] for r in table["rows"] for c in r["checks"]}
+    assert "MISSING" in verdicts
+    assert verdicts <= {"MISSING", "QUOTED"}
+    assert not list((tmp_path / "runs").glob("*/result.json"))
+    assert capsys.readouterr().err == ""
+
+
+def test_results_are_recorded_by_another_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["run", "mti_net/7a", "--record"])
+    assert done.value.code == 2
+    assert "--record" in capsys.readouterr().err
 
 
 @pytest.mark.slow

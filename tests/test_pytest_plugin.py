@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -21,12 +22,10 @@ def single(task):
 
 TABLE = Table("mini", "nyuv2", "1", [
     Row("Depth network", (single("depth"),)),
-    Row("Copied", ()),
-    Row("Not written", (), missing="the method is not implemented"),
-])
+], missing="the method is not implemented")
 """
 EXPECTED = """
-schema_version = 1
+schema_version = 2
 paper = "mini"
 table = "1"
 dataset = "nyuv2"
@@ -34,9 +33,6 @@ caption = "A table of one run row, one quoted row and one missing row"
 source = "this test"
 selection = "last"
 runs = 1
-
-[baseline]
-row = "Depth network"
 
 [[columns]]
 key = "dep"
@@ -69,6 +65,56 @@ name = "Not written"
 cells = { dep = "0.500" }
 """
 
+PANELS_SUITE = """
+from mtlrepro.suite.table import Table
+
+TABLE = Table("mini", "nyuv2", "2", missing="the method is not implemented")
+"""
+PANELS = """
+schema_version = 2
+paper = "mini"
+table = "2"
+dataset = "nyuv2"
+caption = "A table of two groups of rows"
+source = "this test"
+selection = "last"
+runs = 1
+
+[[groups]]
+key = "18 layers"
+
+[[groups]]
+key = "48 layers"
+
+[[columns]]
+key = "dep"
+title = "Dep"
+metric = "depth.rmse"
+protocol = "depth/pooled@1"
+unit = "m"
+better = "lower"
+
+[[rows]]
+group = "18 layers"
+name = "Depth network"
+cells = { dep = "0.667" }
+
+[[rows]]
+group = "48 layers"
+name = "Depth network"
+cells = { dep = "0.567" }
+"""
+DEVIATION = """
+[[deviations]]
+row = "Depth network"
+column = "params"
+observed = 3.93
+reason = "a reason"
+evidence = "this test"
+date = "2026-11-22"
+"""
+ROOT = Path(__file__).resolve().parents[1]
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -80,6 +126,7 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "expected" / "mini").mkdir(parents=True)
     (tmp_path / "expected" / "mini" / "table_1.toml").write_text(EXPECTED.replace("PARAMS", "3.93"))
     (tmp_path / "expected" / "tolerances.toml").touch()
+    shutil.copy(ROOT / "expected" / "protocols.toml", tmp_path / "expected")
     (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
     return tmp_path
 
@@ -136,12 +183,89 @@ def test_a_row_trains_once_and_the_report_says_at_which_tier(project: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_wrong_print_fails_the_row_by_name(project: Path) -> None:
-    (project / "expected" / "mini" / "table_1.toml").write_text(EXPECTED.replace("PARAMS", "5.21"))
+def test_a_wrong_print_fails_the_row_by_name_and_a_better_figure_only_with_strict(project: Path) -> None:
+    table = project / "expected" / "mini" / "table_1.toml"
+    table.write_text(EXPECTED.replace("PARAMS", "5.21"))
     done = run_pytest(project, "-k", "Depth")
     assert done.returncode == 1
     assert "FAIL resource params: measured 3.9347, expected 5.21" in done.stdout
     assert "Traceback" not in done.stdout
+
+    table.write_text(EXPECTED.replace("PARAMS", "3.93") + DEVIATION)  # the registered deviation is none: IMPROVED
+    for arguments, code in (((), 0), (("--strict",), 1)):
+        done = run_pytest(project, "-k", "Depth", *arguments)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert ("IMPROVED resource params: measured 3.9347, expected 3.93" in done.stdout) == bool(code)
+        report = json.loads((project / "report" / "report.json").read_text())
+        assert [r["reused"] for r in report["runs"]] == [True]
+        checks = report["tables"][0]["rows"][0]["checks"]
+        assert [c["verdict"] for c in checks if c["kind"] == "resource"] == ["IMPROVED"]
+
+
+# --- rows without recipe ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), ("--tier", "full", "--strict")])
+def test_rows_without_recipe_are_skipped_as_missing_and_train_nothing(
+    arguments: tuple[str, ...], project: Path
+) -> None:
+    done = run_pytest(project, "-rs", "-k", "Copied or written", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 skipped" in done.stdout
+    assert "passed" not in done.stdout
+    assert "MISSING: the method is not implemented" in done.stdout
+    assert "QUOTED: another paper" in done.stdout
+    rows = json.loads((project / "report" / "report.json").read_text())["tables"][0]["rows"]
+    assert {r["name"]: [c["verdict"] for c in r["checks"]] for r in rows} == {
+        "Copied": ["QUOTED"],
+        "Not written": ["MISSING"],
+    }
+    assert not list((project / "runs").glob("*/result.json"))
+
+
+def test_a_printed_row_without_recipe_or_reason_is_named_at_collection(project: Path) -> None:
+    suite = project / "suites" / "mini" / "test_nyuv2_table_1.py"
+    suite.write_text(suite.read_text().replace(', missing="the method is not implemented"', ""))
+    done = run_pytest(project, "--collect-only")
+    assert done.returncode == pytest.ExitCode.INTERRUPTED
+    assert "Not written: a printed row without recipe" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+# --- panels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_panels(project: Path) -> Path:
+    """The project with a second table of two panels."""
+    (project / "suites" / "mini" / "test_nyuv2_table_2.py").write_text(PANELS_SUITE)
+    (project / "expected" / "mini" / "table_2.toml").write_text(PANELS)
+    return project
+
+
+def test_ids_carry_the_panel(with_panels: Path) -> None:
+    done = run_pytest(with_panels, "--collect-only", "-q")
+    for panel in ("18 layers", "48 layers"):
+        assert f"test_nyuv2_table_2.py::mini-nyuv2-table_2[{panel}/Depth network]" in done.stdout
+    assert "5 tests collected" in done.stdout
+    one = "suites/mini/test_nyuv2_table_2.py::mini-nyuv2-table_2[48 layers/Depth network]"
+    chosen = run_pytest(with_panels, "--collect-only", "-q", "--deselect", one, "-k", "table_2")
+    assert "1/5 tests collected" in chosen.stdout
+    assert "[18 layers/Depth network]" in chosen.stdout
+
+
+def test_panels_are_tables_of_the_report(with_panels: Path) -> None:
+    done = run_pytest(with_panels, "-rs", "-k", "table_2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 skipped" in done.stdout
+    tables = json.loads((with_panels / "report" / "report.json").read_text())["tables"]
+    assert [(t["table"], t["panel"], [r["name"] for r in t["rows"]]) for t in tables] == [
+        ("2", "18 layers", ["Depth network"]),
+        ("2", "48 layers", ["Depth network"]),
+    ]
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

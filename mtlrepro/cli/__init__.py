@@ -1,4 +1,4 @@
-"""The command line: `mtlrepro list | run | report | profile | data`, one class a verb."""
+"""The command line: `mtlrepro VERB`, one class a verb."""
 
 from __future__ import annotations
 
@@ -7,15 +7,27 @@ import sys
 from collections.abc import Sequence
 
 from mtlrepro import __version__
+from mtlrepro.cli.audit import Audit
 from mtlrepro.cli.base import Verb
 from mtlrepro.cli.data import Data
+from mtlrepro.cli.expected import Expected
+from mtlrepro.cli.findings import Findings
 from mtlrepro.cli.listing import List
 from mtlrepro.cli.profile import Profile
 from mtlrepro.cli.report import Report
 from mtlrepro.cli.run import Run
 from mtlrepro.errors import ReproError, unknown
 
-VERBS: dict[str, type[Verb]] = {"list": List, "run": Run, "report": Report, "profile": Profile, "data": Data}
+VERBS: dict[str, type[Verb]] = {
+    "list": List,
+    "run": Run,
+    "report": Report,
+    "audit": Audit,
+    "findings": Findings,
+    "expected": Expected,
+    "profile": Profile,
+    "data": Data,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

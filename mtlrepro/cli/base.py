@@ -31,6 +31,13 @@ def add_suites(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_expected(parser: argparse.ArgumentParser) -> None:
+    """`--expected`."""
+    parser.add_argument(
+        "--expected", type=Path, default=None, metavar="DIR", help="folder of the printed tables (default: expected/)"
+    )
+
+
 def add_store(parser: argparse.ArgumentParser) -> None:
     """`--runs --report --data-root`."""
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="run store (default: runs/)")

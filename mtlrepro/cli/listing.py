@@ -3,50 +3,58 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
 from mtlrepro.cli.base import Verb, add_suites
 
+if TYPE_CHECKING:
+    from mtlrepro.suite.table import BoundTable
+
 
 class List(Verb):
     """List what there is."""
 
-    summary = "list tables (with --rows their rows and runs), architectures, backbones, datasets and tasks"
+    summary = "list tables (--rows: rows and runs, --cells: printed cells), architectures, backbones, datasets, tasks"
     examples = """examples:
   mtlrepro list                      all tables and everything that can be named
-  mtlrepro list mti_net/2a --rows    the rows of one table and the run each of them is"""
+  mtlrepro list mti_net/2a --rows    the rows of one table and the run each of them is
+  mtlrepro list mti_net/2a --cells   every printed cell of it, with protocol, unit, baseline and doubts"""
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "tables", nargs="*", metavar="TABLE", help="paper, dataset or table, for example mti_net, nyuv2, mti_net/2a"
         )
-        parser.add_argument("--rows", action="store_true", help="list rows too")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--rows", action="store_true", help="list rows and their runs")
+        what.add_argument("--cells", action="store_true", help="list printed cells")
         add_suites(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         from mtlrepro.suite.table import discover, select
 
         chosen = select(list(discover(options.suites)), options.tables)
+        if options.cells:
+            _print_cells(chosen, options.suites.resolve().parent / "expected")
+            return 0
         if options.rows:
             rows = [
                 [
-                    b.table.key,
+                    b.key,
                     r.name,
                     "\n".join(s.label for s in r.specs) or r.missing or "quoted",
                     r.view,
                     b.expected.row(r.name).origin,
                 ]
                 for b in chosen
-                for r in b.table.rows
+                for r in b.rows
             ]
             print(tabulate(rows, headers=["table", "row", "runs", "view", "origin"]))
             return 0
-        tables = [
-            [b.table.key, len(b.table.rows), len({s for r in b.table.rows for s in r.specs}), b.expected.caption]
-            for b in chosen
-        ]
+        tables = [[b.key, len(b.rows), len({s for r in b.rows for s in r.specs}), b.expected.caption] for b in chosen]
         print(
             tabulate(tables, headers=["table", "rows", "distinct runs", "caption"], maxcolwidths=[None, None, None, 80])
         )
@@ -60,3 +68,14 @@ class List(Verb):
             for registry in (MODELS, BACKBONES, OBJECTIVES, DATASETS, TASKS):
                 print(f"{registry.kind}s: {', '.join(registry)}")
         return 0
+
+
+def _print_cells(chosen: list[BoundTable], root: Path) -> None:
+    from mtlrepro.expected.frame import load_expected
+
+    cells = load_expected(root)
+    names = ["paper", "table", "panel", "row", "title", "printed", "unit", "metric", "protocol", "origin", "baseline"]
+    wanted = {(b.expected.paper, b.expected.table, b.expected.key) for b in chosen}
+    mine = [key in wanted for key in zip(cells.paper, cells.table, cells.panel, strict=True)]
+    shown = cells[mine][[*names, "doubt"]]
+    print(tabulate(shown.values.tolist(), headers=list(shown.columns), disable_numparse=True))

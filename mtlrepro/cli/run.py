@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from pathlib import Path
 
 from mtlrepro.cli.base import Verb, add_store, add_suites, size
 from mtlrepro.errors import SpecError
@@ -19,7 +18,7 @@ class Run(Verb):
   mtlrepro run mti_net/2a                              one table at the strongest tier this machine can serve
   mtlrepro run nyuv2 --tier full --data-root /data --seeds 3
   mtlrepro run --dataset street.toml --methods stl mtl mti_net --size 96x128 --epochs 8
-  mtlrepro run mti_net --tier smoke --seeds 3 --record  keep the results as the reference for regressions"""
+  mtlrepro run mti_net --tier smoke --seeds 3 && mtlrepro expected update    keep them as reference for regressions"""
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +27,7 @@ class Run(Verb):
         )
         parser.add_argument("--tier", default="auto", help="auto, smoke, bench or full (default auto)")
         parser.add_argument("--seeds", type=int, default=1, help="seeds of every run (default 1)")
-        parser.add_argument(
-            "--record",
-            action="store_true",
-            help="store the figures in expected/measured/ as the reference of their tier",
-        )
+        parser.add_argument("--strict", action="store_true", help="a figure better than its band fails too")
         add_suites(parser)
         add_store(parser)
         own = parser.add_argument_group("comparing methods on a dataset of your own")
@@ -98,14 +93,13 @@ class Run(Verb):
             tables, tier = [compare(c)], OWN_TIER
         else:
             tables, tier = select(list(discover(options.suites)), options.tables), options.tier
-        if options.record and options.seeds < 2:
-            raise SpecError("one seed has no spread", field="--record", mend="Add --seeds 3")
         progress = ProgressLine(width=shutil.get_terminal_size().columns)
         session = Session(
-            Options(tier, options.seeds, options.runs, options.report, options.data_root), report=progress
+            Options(tier, options.seeds, options.runs, options.report, options.data_root, options.strict),
+            report=progress,
         )
         try:
-            session.plan([(b, r) for b in tables for r in b.table.rows])
+            session.plan([(b, r) for b in tables for r in b.rows])
             progress.total = session.total_runs
             for bound in tables:
                 session.table(bound)
@@ -117,18 +111,10 @@ class Run(Verb):
             print(line)
         for path in write_report(result, options.runs, options.report):
             print(path)
-        if options.record:
-            for path in session.record(_expected(options.suites) / "measured"):
-                print(path)
-            return 0
         failures = session.failures()
         for line in failures:
             print(line, file=sys.stderr)
         return 1 if failures else 0
-
-
-def _expected(suites: Path) -> Path:
-    return suites.resolve().parent / "expected"
 
 
 def _weight(text: str) -> tuple[str, float]:

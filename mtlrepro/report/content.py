@@ -8,10 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from mtlrepro.report import overview, tables, words
+from mtlrepro.report.audit import odd_values
 from mtlrepro.report.curves import curves, delta_bars
 from mtlrepro.report.figures import Picture
+from mtlrepro.report.findings import findings_frame
 from mtlrepro.report.gallery import indices, sheet
 from mtlrepro.report.headline import Headline, headline
+from mtlrepro.report.page import Cell, Frame
 from mtlrepro.report.rundir import RunFiles, locate, read_run
 from mtlrepro.suite.results import RowResult, RunInfo, SessionResult, TableResult
 
@@ -20,15 +23,6 @@ GALLERY_BYTES = 3_600_000
 THUMBNAILS = (160, 128, 104)
 """Thumbnail widths in pixels; the first for which the report's thumbnails cover at most `GALLERY_PIXELS`."""
 GALLERY_PIXELS = 12_000_000
-
-
-@dataclass
-class Frame:
-    """A titled table; `folded` ones are closed at first in HTML and left to HTML where they say nothing new."""
-
-    title: str
-    data: pd.DataFrame
-    folded: bool = True
 
 
 @dataclass
@@ -41,7 +35,7 @@ class TableSection:
     printed: pd.DataFrame
     measured: dict[str, pd.DataFrame]
     evidence: list[str]
-    checks: list[tables.Cell]
+    checks: list[Cell]
     frames: list[Frame]
     statements: list[str]
     footnote: str
@@ -77,7 +71,9 @@ def build(result: SessionResult, runs_root: Path) -> Content:
         Frame("Outside the band, failed or broken", overview.attention(opening), folded=False),
         Frame("What was not run, and why", overview.not_run(opening), folded=False),
     ]
-    sections = [_section(table, i) for i, table in enumerate(result.tables)]
+    # what was run comes first; tables that nobody could run here keep their order behind it
+    ordered = sorted(result.tables, key=lambda t: not any(row.tier or row.measured for row in t.rows))
+    sections = [_section(table, i) for i, table in enumerate(ordered)]
     _figures(sections, runs, files)
     closing = [
         Frame("Resources over all rows", overview.all_resources(result), folded=False),
@@ -109,6 +105,8 @@ def _section(table: TableResult, number: int) -> TableSection:
             Frame("Claims of the paper", tables.claims(table), folded=False),
             Frame("Every printed figure: difference, band, verdict", tables.comparisons(table)),
             Frame("Δ_m: printed and recomputed", tables.deltas(table)),
+            Frame("Printed values that do not follow from the rest of the print", odd_values(table.audit)),
+            Frame("Where paper and public code disagree", findings_frame(table.findings)),
             *frames,
             Frame("Resources of the paper's exact networks", tables.resources(table)),
         ]

@@ -135,7 +135,7 @@ def _not_run(result: SessionResult) -> list[Group]:
         for row in table.rows:
             name = f"{words.title(table)}: {row.name}"
             if words.is_quoted(row):
-                add("row quoted", row.origin.partition(":")[2].strip() or "quoted by the authors", name)
+                add("row quoted", "copied by the authors from other work; the table's section names the source", name)
             elif row.tier is None:
                 add("row not run", row.not_run or "no reason was recorded", name)
             elif row.not_run:

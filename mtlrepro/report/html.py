@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import pandas as pd
 
 from mtlrepro.report import words
-from mtlrepro.report.content import Content, TableSection
-from mtlrepro.report.figures import Picture
-from mtlrepro.report.tables import Cell
+from mtlrepro.report.page import Cell, Page
+
+if TYPE_CHECKING:
+    from mtlrepro.report.content import Content, TableSection
+    from mtlrepro.report.figures import Picture
 
 HERE = Path(__file__).parent
 _NUMERIC = frozenset("0123456789+−-±.,% ×")
@@ -20,6 +22,19 @@ _NUMERIC = frozenset("0123456789+−-±.,% ×")
 
 def render_html(content: Content) -> str:
     """The text of `report.html`."""
+    return _template("template.html").render(content=content, style=_style(), groups=groups)
+
+
+def render_page_html(page: Page) -> str:
+    """The text of a page of its own."""
+    return _template("page.html").render(page=page, style=_style())
+
+
+def _style() -> str:
+    return (HERE / "style.css").read_text(encoding="utf-8")
+
+
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -29,8 +44,7 @@ def render_html(content: Content) -> str:
     )
     environment.filters |= {"cells": cells, "data_uri": data_uri, "slug": words.slug}
     environment.globals |= {"measured_label": words.MEASURED, "evidence": words.EVIDENCE, "bands": words.BANDS}
-    style = (HERE / "style.css").read_text(encoding="utf-8")
-    return environment.get_template("template.html").render(content=content, style=style, groups=groups)
+    return environment.get_template(name)
 
 
 def cells(data: pd.DataFrame) -> list[list[dict[str, Any]]]:

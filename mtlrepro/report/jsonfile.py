@@ -11,10 +11,13 @@ import math
 import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtlrepro.errors import StoreError, unknown
 from mtlrepro.suite.results import SCHEMA_VERSION, TIERS, VERDICTS, SessionResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _CHOICES = {
@@ -52,6 +55,29 @@ def load_report(path: str | Path) -> SessionResult:
             f"not valid JSON: {error}", file=path, mend="Write the report again; the file is damaged"
         ) from None
     return parse_report(value, path)
+
+
+def load_results(path: str | Path = "report/report.json") -> pd.DataFrame:
+    """Every check of a `report.json` as a pandas frame, one line each.
+
+    Columns: paper, table, panel, dataset, row, kind, subject (column key, metric or claim), tier, verdict, expected,
+    measured, difference, band, bound_by, n, s, s_from, p, holm, reason.
+
+    Args:
+        path: `report.json` as a session writes it.
+
+    Raises:
+        StoreError: no such file, or not a report of this version.
+    """
+    import pandas as pd
+
+    lines = []
+    for table in load_report(path).tables:
+        place = {"paper": table.paper, "table": table.table, "panel": table.panel, "dataset": table.dataset}
+        for row in table.rows:
+            lines += [{**place, "row": row.name, **dataclasses.asdict(check)} for check in row.checks]
+        lines += [{**place, "row": "", **dataclasses.asdict(check)} for check in table.claims]
+    return pd.DataFrame(lines)
 
 
 def parse_report(value: Any, path: Path = Path("report.json")) -> SessionResult:

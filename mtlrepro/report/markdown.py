@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mtlrepro.report import words
-from mtlrepro.report.content import Content, Frame, TableSection
-from mtlrepro.report.figures import Picture
+from mtlrepro.report.page import Frame, Page
+
+if TYPE_CHECKING:
+    from mtlrepro.report.content import Content, TableSection
+    from mtlrepro.report.figures import Picture
 
 
 def render_markdown(content: Content) -> str:
@@ -29,6 +33,16 @@ def render_summary(content: Content) -> str:
         lines += [f"### {escape(section.title)}", "", *_figures(section)]
         lines += [line for frame in section.frames if not frame.folded for line in _frame(frame.data)]
     return "\n".join(lines).rstrip() + "\n\n"
+
+
+def render_page_markdown(page: Page) -> str:
+    """The text of a page of its own."""
+    lines = [f"# {escape(page.title)}", ""]
+    for text in page.lead:
+        lines += [escape(text), ""]
+    for frame in page.frames:
+        lines += [f"## {escape(frame.title)}", "", *_frame(frame.data)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def escape(text: object) -> str:
@@ -53,6 +67,8 @@ def _opening(content: Content) -> list[str]:
 
 def _section(section: TableSection) -> list[str]:
     lines = [f"## {escape(section.title)}", "", escape(section.table.caption), "", *_figures(section)]
+    if not any(row.tier or row.measured for row in section.table.rows):  # nothing to read the print against
+        return lines
     lines += [f"- {escape(statement)}" for statement in section.statements]
     lines += [""] if section.statements else []
     for frame in section.frames:
@@ -91,6 +107,8 @@ def _long(frame: Frame) -> list[str]:
     if frame.title.startswith("Margins"):
         judged = data[[str(verdict) != "" for verdict in data["Verdict"]]] if "Verdict" in data.columns else data[:0]
         return [*_frame(judged), f"{words.plural(len(data), 'figure')} in the HTML report.", ""]
+    if frame.title == "Where paper and public code disagree":
+        return [f"{words.plural(len(data), 'finding')} in the HTML report and by `mtlrepro findings`.", ""]
     if frame.title == "Other checks":
         odd = data[[str(verdict) != "PASS" for verdict in data["Verdict"]]]
         passed = f"{words.plural(len(data) - len(odd), 'check')} PASS; the HTML report lists them."

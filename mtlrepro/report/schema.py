@@ -10,8 +10,10 @@ from mtlrepro.suite.results import (
     SCHEMA_VERSION,
     TIERS,
     VERDICTS,
+    AuditInfo,
     Check,
     ColumnInfo,
+    FindingInfo,
     RowResult,
     RunInfo,
     SessionResult,
@@ -19,7 +21,17 @@ from mtlrepro.suite.results import (
     Value,
 )
 
-CLASSES: tuple[Any, ...] = (SessionResult, TableResult, ColumnInfo, RowResult, Value, Check, RunInfo)
+CLASSES: tuple[Any, ...] = (
+    SessionResult,
+    TableResult,
+    ColumnInfo,
+    RowResult,
+    Value,
+    Check,
+    FindingInfo,
+    AuditInfo,
+    RunInfo,
+)
 
 _HEAD = f"""# The JSON report
 

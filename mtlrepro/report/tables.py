@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from mtlrepro.report import words
-from mtlrepro.suite.judge import better
+from mtlrepro.report.page import Cell
+from mtlrepro.suite.evidence import better
 from mtlrepro.suite.results import VERDICTS, Check, RowResult, TableResult
 
 NONE = words.NONE
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell with more than plain text: a small second line, and verdict badges as (verdict, label) pairs."""
-
-    text: str = ""
-    detail: str = ""
-    badges: tuple[tuple[str, str], ...] = ()
-
-    def __str__(self) -> str:
-        labels = ", ".join(label for _, label in self.badges)
-        return " ".join(part for part in (self.text, f"({self.detail})" if self.detail else "", labels) if part)
 
 
 def badge(check: Check) -> Cell:
@@ -147,7 +134,7 @@ def _band(check: Check | None) -> list[Any]:
     if not words.compared(check):
         return ["", "", "", "", "", badge(check), "", check.reason]
     band = "" if check.band is None else f"± {words.number(check.band)}"
-    s = "" if check.s is None else words.number(check.s)
+    s = "" if check.s is None else Cell(words.number(check.s), check.s_from)
     holm = Cell(badges=((check.holm, check.holm),)) if check.holm else ""
     return [difference(check), band, check.bound_by, str(check.n or ""), s, badge(check), holm, check.reason]
 

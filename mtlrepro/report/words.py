@@ -104,7 +104,8 @@ def is_own(table: TableResult) -> bool:
 
 def title(table: TableResult) -> str:
     """The table's name in headings and examples."""
-    return table.table if is_own(table) else f"{table.paper} table {table.table}"
+    part = f" [{table.panel}]" if table.panel else ""
+    return table.table if is_own(table) else f"{table.paper} table {table.table}{part}"
 
 
 def heading(column: ColumnInfo) -> str:

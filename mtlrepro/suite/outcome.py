@@ -21,21 +21,23 @@ class Outcome:
     skipped: str = ""
 
 
-def outcome(row: Row, result: RowResult, claims: list[Check]) -> Outcome:
+def outcome(row: Row, result: RowResult, claims: list[Check], strict: bool = False) -> Outcome:
     """Judge a row by its own checks and the claims about it.
 
     Args:
         row: as declared; a row without specs is quoted, or its method does not exist here yet.
         result: its result.
         claims: the table's claims about it.
+        strict: IMPROVED fails too.
     """
     checks = [*result.checks, *claims]
     if not row.specs:
-        reasons = sorted({f"{c.verdict}: {c.reason}" for c in checks if c.reason})
+        reasons = sorted({f"{c.verdict}: {c.reason}" for c in result.checks if c.reason})
         return Outcome([], "; ".join(reasons) or result.not_run or "nothing is printed")
     if result.tier is None:
         return Outcome([f"not served: {result.not_run}"])
-    return Outcome([describe(c) for c in checks if c.verdict not in GREEN | GREY])
+    fine = GREEN | GREY if strict else GREEN | GREY | {"IMPROVED"}
+    return Outcome([describe(c) for c in checks if c.verdict not in fine])
 
 
 def describe(check: Check) -> str:

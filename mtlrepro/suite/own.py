@@ -7,12 +7,13 @@ from pathlib import Path
 
 from mtlrepro.data import dataset_info
 from mtlrepro.errors import SpecError, unknown
+from mtlrepro.expected.panel import Panel
+from mtlrepro.expected.schema import Column, Place, PrintedRow, PrintedTable
+from mtlrepro.expected.tolerances import Tolerances
 from mtlrepro.models import MODELS
 from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Recipe, RunSpec, options
-from mtlrepro.suite.expected import Column, ExpectedRow, ExpectedTable
-from mtlrepro.suite.judge import main_figure
+from mtlrepro.suite.evidence import main_figure
 from mtlrepro.suite.table import BoundTable, Row, Table
-from mtlrepro.suite.tolerances import Tolerances
 from mtlrepro.tasks import make_tasks
 from mtlrepro.tasks.base import Task
 
@@ -104,7 +105,7 @@ def compare(c: Comparison) -> BoundTable:
     table = Table("own", info.name, "comparison", [Row(m, specs(m)) for m in dict.fromkeys(c.methods)])
     height, width = c.size
     caption = f"{', '.join(c.methods)} on {info.name}: {c.backbone}, {height}x{width}"
-    expected = ExpectedTable(
+    lines = PrintedTable(
         paper="own",
         table="comparison",
         dataset=info.name,
@@ -113,10 +114,10 @@ def compare(c: Comparison) -> BoundTable:
         selection="last",
         runs=1,
         columns=tuple(columns),
-        rows=tuple(ExpectedRow(r.name, {}) for r in table.rows),
-        baseline=baseline,
+        rows=tuple(PrintedRow(r.name, {}) for r in table.rows),
+        baseline=Place(row=baseline),
     )
-    return BoundTable(table, expected, Tolerances((), ()))
+    return BoundTable(table, Panel(lines), tuple(table.rows), Tolerances((), ()))
 
 
 def _weights_of(objective: ObjectiveSpec, tasks: tuple[str, ...]) -> ObjectiveSpec:

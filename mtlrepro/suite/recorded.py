@@ -1,7 +1,13 @@
-"""`expected/measured/<tier>.json`: this project's own recorded results, the reference for regressions."""
+"""`expected/measured/<machine>/<tier>.json`: this project's own recorded results, the reference for regressions.
+
+Quality is compared with what this machine recorded, or else another one; time and memory with this machine's alone.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,74 +15,148 @@ from mtlrepro.errors import StoreError
 from mtlrepro.files import read_json, write_json
 from mtlrepro.spec import RunSpec, digest
 from mtlrepro.suite import stats
+from mtlrepro.suite.program import program_digest
+from mtlrepro.suite.store import Finished
+from mtlrepro.suite.table import BoundTable
+from mtlrepro.suite.tiers import TRAINED_TIERS, TWINS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SPEED = ("step_ms", "vram_bytes")
+"""Figures of a record's `speed` that are kept."""
 
 
 class Recorded:
     """Recorded figures by resolved spec.
 
     Args:
-        runs: spec hash -> {"label", "provenance", "metrics": {"<view>.<task>.<figure>": [one value a seed]}}.
-        provenance: mark -> machine, versions, commit, date and command of the runs that carry the mark.
+        runs: spec hash -> {"label", "provenance", "metrics": {"<view>.<task>.<figure>": [one value a seed]}, "speed"}.
+        own: hashes that the very machine recorded.
     """
 
-    def __init__(self, runs: dict[str, dict[str, Any]], provenance: dict[str, dict[str, str]] | None = None):
-        self.runs, self.provenance = runs, provenance or {}
+    def __init__(self, runs: dict[str, dict[str, Any]], own: Iterable[str] = ()):
+        self.runs, self.own = runs, frozenset(own)
 
     def values(self, spec: RunSpec, figure: str) -> list[float]:
         """Recorded values of a figure, one a seed; empty if there are none."""
         return self.runs.get(spec.hash(), {}).get("metrics", {}).get(figure, [])
+
+    def speed(self, spec: RunSpec, figure: str) -> list[float]:
+        """Values of a figure of `SPEED` that this machine recorded, one a seed; empty if there are none."""
+        return self.runs[spec.hash()].get("speed", {}).get(figure, []) if spec.hash() in self.own else []
 
     def spread(self, figure: str) -> tuple[float, int] | None:
         """Deviation of a figure over seeds, pooled over all recorded specs, and its degrees of freedom."""
         return stats.pooled([r["metrics"][figure] for r in self.runs.values() if figure in r["metrics"]])
 
 
-def load(folder: Path, tier: str) -> Recorded | None:
-    """The recorded results of a tier, None if there are none.
+def load(folder: Path, tier: str, machine: str) -> Recorded | None:
+    """The recorded results of a tier: this machine's before any other's. None if there are none at all.
 
     Raises:
-        StoreError: another schema version, invalid JSON, or not as `save` writes it.
+        StoreError: another schema version, invalid JSON, or not as `update` writes it.
     """
-    path = folder / f"{tier}.json"
-    if not path.exists():
+    files = sorted(folder.glob(f"*/{tier}.json"), key=lambda f: (f.parent.name != machine, f.parent.name))
+    if not files:
         return None
-    mend = "Record again with --record, or restore it from version control"
+    runs: dict[str, dict[str, Any]] = {}
+    for file in files:
+        runs = {**_read(file)["runs"], **runs}
+    own = _read(files[0])["runs"] if files[0].parent.name == machine else ()
+    return Recorded(runs, own)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    mend = "Record again with `mtlrepro expected update`, or restore it from version control"
     content = read_json(path, mend)
     version = content.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise StoreError(
-            f"schema version {version!r}, this program reads {SCHEMA_VERSION}",
-            file=path,
-            field="schema_version",
-            mend=mend,
-        )
+        text = f"schema version {version!r}, this program reads {SCHEMA_VERSION}"
+        raise StoreError(text, file=path, field="schema_version", mend=mend)
     runs = content.get("runs")
     if not isinstance(runs, dict):
         raise StoreError("not an object", file=path, field="runs", mend=mend)
+    sources = content.get("provenance")
+    if not isinstance(sources, dict):
+        raise StoreError("not an object", file=path, field="provenance", mend=mend)
     for key, run in runs.items():
-        metrics = run.get("metrics") if isinstance(run, dict) else None
-        if not isinstance(metrics, dict) or not all(map(_numbers, metrics.values())):
-            raise StoreError("not an object of lists of numbers", file=path, field=f"runs.{key}.metrics", mend=mend)
-    return Recorded(runs, content.get("provenance", {}))
+        if not isinstance(run, dict) or run.get("provenance") not in sources:
+            raise StoreError("names no provenance", file=path, field=f"runs.{key}.provenance", mend=mend)
+        for part in ("metrics", "speed"):
+            figures = run.get(part)
+            if not isinstance(figures, dict) or not all(map(_numbers, figures.values())):
+                raise StoreError("not an object of lists of numbers", file=path, field=f"runs.{key}.{part}", mend=mend)
+    return content
 
 
 def _numbers(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(v, int | float) for v in values)
 
 
-def save(folder: Path, tier: str, runs: dict[str, dict[str, Any]], provenance: dict[str, str]) -> Path:
-    """Write the results of a tier, each run with a reference to its machine, versions, commit, date and command.
+def update(tables: Sequence[BoundTable], finished: Iterable[Finished], folder: Path, command: str) -> list[Path]:
+    """Write the figures that tables print, of the finished runs behind their rows, as the machines' references.
 
-    Specs recorded before and not run now stay as they are.
+    Runs of another program than today's and runs that diverged are left out. Where a spec was run several times on
+    one machine, the environment with most seeds counts, and among equals the youngest. Specs that are not in the
+    store stay as they were recorded.
+
+    Returns:
+        The files written, one a machine and tier; none if no finished run belongs to a row.
     """
-    path = folder / f"{tier}.json"
-    known = load(folder, tier)
-    mark = digest(provenance, length=8)
-    merged = {**(known.runs if known else {}), **{key: {**run, "provenance": mark} for key, run in runs.items()}}
-    sources = {**(known.provenance if known else {}), mark: provenance}
-    used = {run.get("provenance") for run in merged.values()}
-    content = {"provenance": {k: v for k, v in sources.items() if k in used}, "runs": merged}
-    write_json(path, {"schema_version": SCHEMA_VERSION, **content})
-    return path
+    wanted = _wanted(tables)
+    groups: dict[tuple[str, str, str], dict[str, list[Finished]]] = {}
+    for run in finished:
+        place = (run.machine, run.run.tier, run.run.spec.hash())
+        if place[1:] in wanted and _sound(run) and run.run.program == program_digest(run.run.spec):
+            made_with = digest([run.environment, run.run.data, run.run.weights])
+            groups.setdefault(place, {}).setdefault(made_with, []).append(run)
+    files: dict[Path, dict[str, dict[str, Any]]] = {}
+    marks: dict[Path, dict[str, dict[str, str]]] = {}
+    for (machine, tier, key), by_environment in groups.items():
+        runs = max(by_environment.values(), key=lambda g: (len(g), max(r.ended for r in g)))
+        runs = sorted(runs, key=lambda r: r.run.seed)
+        path = folder / machine / f"{tier}.json"
+        provenance = _provenance(runs, command)
+        mark = digest(provenance, length=8)
+        marks.setdefault(path, {})[mark] = provenance
+        files.setdefault(path, {})[key] = {**_figures(runs, wanted[tier, key]), "provenance": mark}
+    for path, runs_of in files.items():
+        known = _read(path) if path.exists() else {"runs": {}, "provenance": {}}
+        merged = {**known["runs"], **runs_of}
+        used = {run["provenance"] for run in merged.values()}
+        sources = {k: v for k, v in {**known["provenance"], **marks[path]}.items() if k in used}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"schema_version": SCHEMA_VERSION, "provenance": sources, "runs": merged})
+    return sorted(files)
+
+
+def _wanted(tables: Sequence[BoundTable]) -> dict[tuple[str, str], set[str]]:
+    """(tier, hash of the tier's twin) -> figures that rows with that spec print."""
+    wanted: dict[tuple[str, str], set[str]] = {}
+    for bound in tables:
+        for row in bound.rows:
+            figures = {f"{row.view}.{c.metric}" for c in bound.expected.columns if "." in c.metric}
+            for spec in row.specs:
+                for tier in TRAINED_TIERS:
+                    wanted.setdefault((tier, TWINS[tier](spec).hash()), set()).update(figures)
+    return wanted
+
+
+def _sound(run: Finished) -> bool:
+    """A run that diverged is no reference."""
+    return all(math.isfinite(v) for v in run.record["metrics"].values())
+
+
+def _figures(runs: list[Finished], figures: set[str]) -> dict[str, Any]:
+    records = [r.record for r in runs]
+    metrics = {
+        f: [r["metrics"][f] for r in records] for f in sorted(figures) if all(f in r["metrics"] for r in records)
+    }
+    speed = {f: [r["speed"][f] for r in records] for f in SPEED if all(f in r["speed"] for r in records)}
+    return {"label": runs[0].run.spec.label, "metrics": metrics, "speed": speed}
+
+
+def _provenance(runs: list[Finished], command: str) -> dict[str, str]:
+    """Environment of the runs, their seeds, the day the last one ended, and the command that recorded them."""
+    date = datetime.fromtimestamp(max(r.ended for r in runs), UTC).date().isoformat()
+    seeds = ", ".join(str(r.run.seed) for r in runs)
+    return {**runs[0].environment, "date": date, "seeds": seeds, "command": command}

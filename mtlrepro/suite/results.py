@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TIERS = ("conformance", "smoke", "bench", "full", "own")
 """Evidence in rising strength; "own" stands apart: a user's own dataset and settings, no paper's numbers involved."""
@@ -55,6 +55,7 @@ class Check:
         bound_by: what set the band: "rounding", "tolerance", "spread" or "margin".
         n: seeds behind `measured`.
         s: spread used for the band, None where none was.
+        s_from: where that spread comes from, with its degrees of freedom.
         reason: why SKIPPED, XFAIL, MISSING, FAIL or ERROR; empty for a plain PASS.
         p: two-sided p-value where a spread was used, for the Holm adjustment.
         holm: verdict after Holm's adjustment over the table, where p exists.
@@ -74,6 +75,7 @@ class Check:
     reason: str = ""
     p: float | None = None
     holm: str | None = None
+    s_from: str = ""
 
 
 @dataclass
@@ -135,6 +137,62 @@ class RowResult:
 
 
 @dataclass
+class FindingInfo:
+    """A disagreement between paper and public code, or inside the paper, that matters to a table.
+
+    Attributes:
+        id: its name in `expected/<paper>/findings.toml`.
+        title: what it is about.
+        paper: what the paper says.
+        paper_place: where.
+        code: what the public code does.
+        code_place: where.
+        ours: what this suite follows.
+        key: the setting that switches it; empty where there is none.
+        effect: how much it matters, where somebody measured it.
+    """
+
+    id: str
+    title: str
+    paper: str
+    paper_place: str
+    code: str
+    code_place: str
+    ours: str
+    key: str
+    effect: str
+
+
+@dataclass
+class AuditInfo:
+    """A printed value that does not follow from other printed values.
+
+    Attributes:
+        kind: "delta", "mean", "relative", "repeat" or "claim".
+        row: the row it is printed in.
+        column: heading of its column; several joined for a claim.
+        printed: the printed string, or the claim.
+        low: least value that the other prints allow, in the column's unit; null for a claim.
+        high: largest value that they allow.
+        off: how far the print lies outside.
+        status: "explained" (follows under the reading given) or "open".
+        against: what it was held against.
+        reading: the reading, or what is known.
+    """
+
+    kind: str
+    row: str
+    column: str
+    printed: str
+    low: float | None
+    high: float | None
+    off: float
+    status: str
+    against: str
+    reading: str
+
+
+@dataclass
 class TableResult:
     """One table of one paper.
 
@@ -149,6 +207,9 @@ class TableResult:
         claims: orderings that the paper asserts, and their outcome.
         notes: doubts and readings, in plain sentences.
         chance_failures: failures to expect by chance among the spread-bound checks of this table.
+        panel: which part of the printed table it is, where the print is divided; empty otherwise.
+        findings: where paper and public code disagree, as far as it matters to this table.
+        audit: printed values of this panel that do not follow from other printed values.
     """
 
     paper: str
@@ -163,6 +224,9 @@ class TableResult:
     row_names: list[str] = field(default_factory=list)
     """All rows of the printed table, in printed order, whether selected or not."""
     chance_failures: float | None = None
+    panel: str = ""
+    findings: list[FindingInfo] = field(default_factory=list)
+    audit: list[AuditInfo] = field(default_factory=list)
 
 
 @dataclass

@@ -15,9 +15,11 @@ from mtlrepro.data import data_root_of
 from mtlrepro.errors import ReproError, SpecError, unknown
 from mtlrepro.spec import DataSpec, RunSpec, digest
 from mtlrepro.suite import recorded
-from mtlrepro.suite.judge import Evidence, RowEvidence, judge_table
+from mtlrepro.suite.evidence import Evidence, RowEvidence, own_reference
+from mtlrepro.suite.judge import adjust_together, judge_table
 from mtlrepro.suite.launch import CostJob, Event, Job, Launcher, Pool, RunJob
-from mtlrepro.suite.outcome import outcome
+from mtlrepro.suite.machine import machine
+from mtlrepro.suite.outcome import Outcome, outcome
 from mtlrepro.suite.program import model_digest, program_digest, weights_digest
 from mtlrepro.suite.results import RunInfo, SessionResult, TableResult
 from mtlrepro.suite.store import Run, Store
@@ -29,7 +31,7 @@ OWN_TIER = "own"
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can set (`--tier --seeds --data-root --runs --report`).
+    """What a user can set (`--tier --seeds --data-root --runs --report --strict`).
 
     Attributes:
         tier: "auto" or one of `TRAINED_TIERS`; `OWN_TIER` runs specs as they are.
@@ -37,6 +39,7 @@ class Options:
         runs: the run store.
         report: folder the report is written to.
         data_root: folder of the papers' datasets; None reads `MTLREPRO_DATA`.
+        strict: a figure outside its band on the good side fails its row too.
     """
 
     tier: str = "auto"
@@ -44,6 +47,7 @@ class Options:
     runs: Path = Path("runs")
     report: Path = Path("report")
     data_root: Path | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.tier not in ("auto", OWN_TIER, *TRAINED_TIERS):
@@ -82,6 +86,7 @@ class Session:
         self._plans: dict[tuple[str, str], _Plan] = {}
         self._tables: dict[str, BoundTable] = {}
         self._selected: dict[str, list[str]] = {}
+        self._evidences: dict[str, Evidence] = {}
         self._results: dict[str, TableResult] = {}
         self._records: dict[str, dict[str, Any]] = {}
         self._run_infos: dict[str, RunInfo] = {}
@@ -99,13 +104,10 @@ class Session:
             StoreError: the store cannot be written.
         """
         for bound, row in cases:
-            key = bound.table.key
-            self._tables[key] = bound
-            names = self._selected.setdefault(key, [])
-            wanted = [row.name]
-            if any(c.metric == "delta_m" or c.relative for c in bound.expected.columns):
-                wanted.insert(0, bound.expected.baseline)
-            names += [n for n in dict.fromkeys(wanted) if n not in names]
+            for there, name in [*_baselines(bound, row), (bound, row.name)]:
+                self._tables[there.key] = there
+                names = self._selected.setdefault(there.key, [])
+                names += [name] if name not in names else []
         if self.options.tier == OWN_TIER and any(bound.table.paper != "own" for bound in self._tables.values()):
             raise unknown("tier", OWN_TIER, ("auto", *TRAINED_TIERS), field="--tier")
         jobs: dict[str, Job] = {}
@@ -138,7 +140,7 @@ class Session:
         return self._launcher
 
     def _plan_row(self, bound: BoundTable, row: Row) -> list[Job]:
-        identity = (bound.table.key, row.name)
+        identity = (bound.key, row.name)
         if identity in self._plans:
             return []
         if not row.specs:
@@ -198,16 +200,31 @@ class Session:
 
     def table(self, bound: BoundTable) -> TableResult:
         """The judged result of a table's selected rows, waiting for their runs; a run that failed is a check ERROR."""
-        key = bound.table.key
-        if key not in self._results:
-            rows = {name: self._evidence(bound, name) for name in self._selected[key]}
-            tiers = {r.service.tier for r in rows.values()}
-            references = {t: recorded.load(bound.measured, t) for t in tiers if t and bound.measured}
-            self._results[key] = judge_table(Evidence(bound, rows, references))
-        return self._results[key]
+        if bound.key not in self._results:
+            panels = [b for b in bound.siblings.values() if b.key in self._selected] or [bound]
+            judged = {b.key: judge_table(self._evidence(b)) for b in panels}
+            adjust_together(list(judged.values()))
+            self._results |= judged
+        return self._results[bound.key]
 
-    def _evidence(self, bound: BoundTable, name: str) -> RowEvidence:
-        plan = self._plans[(bound.table.key, name)]
+    def _evidence(self, bound: BoundTable) -> Evidence:
+        """A panel's rows as far as they were selected, beside those of its siblings."""
+        from mtlrepro.engine.environment import environment
+
+        if bound.key not in self._evidences:
+            rows = {name: self._row_evidence(bound, name) for name in self._selected[bound.key]}
+            tiers = {r.service.tier for r in rows.values()}
+            folder, here = bound.measured, machine(environment())
+            references = {t: recorded.load(folder, t, here) for t in tiers if t and folder}
+            siblings: dict[str, Evidence] = {}
+            self._evidences[bound.key] = Evidence(bound, rows, references, siblings)
+            for panel, other in bound.siblings.items():
+                if other.key in self._selected:
+                    siblings[panel] = self._evidence(other)
+        return self._evidences[bound.key]
+
+    def _row_evidence(self, bound: BoundTable, name: str) -> RowEvidence:
+        plan = self._plans[(bound.key, name)]
         row = bound.row(name)
         costs: list[dict[str, Any]] = []
         try:
@@ -240,7 +257,7 @@ class Session:
         from mtlrepro.engine.environment import environment
 
         return SessionResult(
-            command=_command(),
+            command=command(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             tier=self.options.tier,
             seconds=time.perf_counter() - self._began,
@@ -254,40 +271,21 @@ class Session:
         """Distinct runs in the plan."""
         return len({run.key for plan in self._plans.values() for runs in plan.runs for run in runs})
 
+    def outcome(self, bound: BoundTable, name: str) -> Outcome:
+        """Does a row hold? By its own checks and the claims about it (see `mtlrepro.suite.outcome`)."""
+        table = self.table(bound)
+        result = next(r for r in table.rows if r.name == name)
+        claims = [c for c in table.claims if bound.claims_of(name, c.subject)]
+        return outcome(bound.row(name), result, claims, self.options.strict)
+
     def failures(self) -> list[str]:
-        """Rows that do not hold, one line a check (see `mtlrepro.suite.outcome`)."""
-        lines = []
-        for key, names in self._selected.items():
-            bound, table = self._tables[key], self.table(self._tables[key])
-            for name in names:
-                result = next(r for r in table.rows if r.name == name)
-                claims = [c for c in table.claims if bound.claims_of(name, c.subject)]
-                lines += [f"{key} [{name}]: {line}" for line in outcome(bound.row(name), result, claims).failures]
-        return lines
-
-    def record(self, folder: Path) -> list[Path]:
-        """Store the figures that the planned tables read as their tier's reference (see `mtlrepro.suite.recorded`)."""
-        from mtlrepro.engine.environment import environment
-
-        tiers: dict[str, dict[str, dict[str, Any]]] = {}
-        for (key, name), plan in self._plans.items():
-            bound = self._tables[key]
-            figures = {f"{bound.row(name).view}.{c.metric}" for c in bound.expected.columns if "." in c.metric}
-            for spec, runs in zip(plan.service.specs, plan.runs, strict=True):
-                entry = tiers.setdefault(plan.service.tier or "", {}).setdefault(
-                    spec.hash(), {"label": spec.label, "metrics": {}}
-                )
-                records = [self._record(r) for r in runs]
-                entry["metrics"] |= {
-                    f: [r["metrics"][f] for r in records] for f in sorted(figures) if f in records[0]["metrics"]
-                }
-        provenance = {
-            **environment(),
-            "date": datetime.now(UTC).date().isoformat(),
-            "command": _command(),
-            "seeds": str(self.options.seeds),
-        }
-        return [recorded.save(folder, tier, runs, provenance) for tier, runs in tiers.items() if tier]
+        """Rows that do not hold, one line a check."""
+        return [
+            f"{key} [{name}]: {line}"
+            for key, names in self._selected.items()
+            for name in names
+            for line in self.outcome(self._tables[key], name).failures
+        ]
 
     def close(self) -> None:
         """Stop the launcher."""
@@ -295,7 +293,8 @@ class Session:
             self._launcher.close()
 
 
-def _command() -> str:
+def command() -> str:
+    """The command line of this process."""
     return " ".join(["pytest" if "pytest" in sys.argv[0] else "mtlrepro", *map(shlex.quote, sys.argv[1:])])
 
 
@@ -306,17 +305,29 @@ def merge(parts: Sequence[SessionResult], whole: SessionResult) -> SessionResult
         parts: see `Session.part`, in the order the rows ran.
         whole: supplies command, time and environment.
     """
-    tables: dict[tuple[str, str, str], TableResult] = {}
+    tables: dict[tuple[str, ...], TableResult] = {}
     runs: dict[str, RunInfo] = {}
     for part in parts:
         for table in part.tables:
-            known = tables.setdefault((table.paper, table.dataset, table.table), replace(table, rows=[], claims=[]))
+            key = (table.paper, table.dataset, table.table, table.panel)
+            known = tables.setdefault(key, replace(table, rows=[], claims=[]))
             known.rows = sorted([*known.rows, *table.rows], key=lambda row: known.row_names.index(row.name))
             known.claims += table.claims
         for run in part.runs:
             known_run = runs.get(run.key, run)
             runs[run.key] = replace(known_run, reused=known_run.reused and run.reused)
     return replace(whole, tables=list(tables.values()), runs=list(runs.values()))
+
+
+def _baselines(bound: BoundTable, row: Row) -> list[tuple[BoundTable, str]]:
+    """The rows that a row's Δ_m and relative resources refer to, with their panels; none for a row that is not run."""
+    panel, found = bound.expected, []
+    for column in panel.columns if row.specs else ():
+        place = own_reference(panel, panel.row(row.name), column) if column.over or column.relative else None
+        there = bound.siblings.get(place[0], bound if place[0] == panel.key else None) if place else None
+        if place is not None and there is not None:
+            found.append((there, place[1]))
+    return found
 
 
 def devices() -> list[str]:

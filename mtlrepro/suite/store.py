@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtlrepro.errors import StoreError
+from mtlrepro.errors import SpecError, StoreError
 from mtlrepro.files import read_json, write_failure, write_json
 from mtlrepro.spec import RunSpec, digest
+from mtlrepro.suite.machine import machine
 
 SCHEMA_VERSION = 1
 HEARTBEAT = 5.0
@@ -78,6 +79,28 @@ class Run:
         }
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A finished run as it lies in the store.
+
+    Attributes:
+        run: its identity.
+        record: its result.
+        environment: what it was made with (env.json).
+        ended: when its result was written, seconds since the epoch.
+    """
+
+    run: Run
+    record: dict[str, Any]
+    environment: dict[str, str]
+    ended: float
+
+    @property
+    def machine(self) -> str:
+        """Name of the machine it ran on."""
+        return machine(self.environment)
+
+
 class Store:
     """A folder of runs.
 
@@ -101,6 +124,27 @@ class Store:
         """
         path = self.directory(run) / "result.json"
         return read_result(path, run.key) if path.exists() else None
+
+    def finished(self) -> Iterator[Finished]:
+        """Every finished run whose settings this program knows, in the order of their keys.
+
+        Raises:
+            StoreError: a record, identity or environment that cannot be read.
+        """
+        mend = "Delete this run's directory and run again"
+        for path in sorted(self.root.glob("*/result.json")):
+            identity = read_json(path.with_name("spec.json"), mend)
+            environment = read_json(path.with_name("env.json"), mend)
+            try:
+                spec = RunSpec.from_json(identity["spec"])
+                parts = {k: identity[k] for k in ("seed", "tier", "program", "data", "weights")}
+            except SpecError:  # of a program with other settings: nothing here can mean it
+                continue
+            except KeyError as error:
+                text = f"missing key {error}"
+                raise StoreError(text, file=path.with_name("spec.json"), mend=mend) from None
+            run = Run(spec, **parts)
+            yield Finished(run, read_result(path, path.parent.name), environment, path.stat().st_mtime)
 
     def check_writable(self) -> None:
         """Fail early, before any work, if runs cannot be stored here (StoreError)."""

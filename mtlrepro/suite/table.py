@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtlrepro.errors import SpecError, unknown
+from mtlrepro.expected.load import load_table, table_file
+from mtlrepro.expected.panel import Panel, panels
+from mtlrepro.expected.tolerances import Tolerances, load_tolerances
 from mtlrepro.spec import RunSpec
-from mtlrepro.suite.expected import ExpectedTable, load_table
-from mtlrepro.suite.tolerances import Tolerances, load_tolerances
 
 
 @dataclass(frozen=True)
@@ -23,22 +24,31 @@ class Row:
         specs: paper-exact runs the row reads; several for single-task rows. Empty for quoted rows.
         view: which predictions are read: "final" or the name of a stage.
         missing: why the row cannot be run yet, for rows whose method does not exist here.
+        panel: the panel it is a line of, where the printed table has several.
     """
 
     name: str
     specs: tuple[RunSpec, ...] = ()
     view: str = "final"
     missing: str = ""
+    panel: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A declared table; `suites/<paper>/test_<dataset>_table_<id>.py` holds one as `TABLE`."""
+    """A declared table; `suites/<paper>/test_<dataset>_table_<id>.py` holds one as `TABLE`.
+
+    Attributes:
+        paper, dataset, id: as in `expected/`; of a table with several datasets the panels of this one.
+        rows: recipes of the rows that can be run.
+        missing: why the other rows cannot be run yet; empty if every row has a recipe or is quoted.
+    """
 
     paper: str
     dataset: str
     id: str
-    rows: Sequence[Row]
+    rows: Sequence[Row] = ()
+    missing: str = ""
 
     @property
     def key(self) -> str:
@@ -48,67 +58,81 @@ class Table:
 
 @dataclass(frozen=True)
 class BoundTable:
-    """A declared table together with what is expected of it."""
+    """A panel of a declared table together with what is expected of it."""
 
     table: Table
-    expected: ExpectedTable
+    expected: Panel
+    rows: tuple[Row, ...]
+    """One for every line of the panel, in printed order."""
     tolerances: Tolerances
     measured: Path | None = None
     """Folder of this project's own recorded results."""
+    siblings: Mapping[str, BoundTable] = field(default_factory=dict, compare=False, repr=False)
+    """All panels of the declared table by their key, this one included."""
 
-    printed_baseline: dict[str, float] = field(default_factory=dict)
-    """Metric id -> the printed baseline's value, in the metric's own unit."""
+    @property
+    def key(self) -> str:
+        """The name the command line uses, for example "mti_net/nyuv2/2a" or "jtr/nyuv2_13/1/onelabel"."""
+        return "/".join(filter(None, (self.table.key, self.expected.key)))
 
     def row(self, name: str) -> Row:
         """The declared row of that name (SpecError with the nearest names)."""
-        for row in self.table.rows:
+        for row in self.rows:
             if row.name == name:
                 return row
-        raise unknown("row", name, [r.name for r in self.table.rows], field=self.table.key)
+        raise unknown("row", name, [r.name for r in self.rows], field=self.key)
 
     def claims_of(self, row: str, text: str) -> bool:
         """Is the claim of that text one about that row?"""
         return any(c.row == row and c.text == text for c in self.expected.claims)
 
 
-def bind(table: Table, file: Path) -> BoundTable:
-    """Join a table declared in `file` with `expected/` beside the suites folder.
+def bind(table: Table, file: Path) -> list[BoundTable]:
+    """Join a table declared in `file` with `expected/` beside the suites folder, panel by panel.
 
     Raises:
-        SpecError: the expected file is missing or wrong, or its rows are not the declared ones.
+        SpecError: the expected file is missing or wrong, has no panel of that dataset, a declared row is not printed,
+            or a printed row is neither declared nor quoted and the table does not say why.
     """
     root = suites_root(file).parent / "expected"
-    expected = load_table(root / table.paper / f"table_{table.id}.toml")
-    for name, says, is_ in (
-        ("paper", expected.paper, table.paper),
-        ("table", expected.table, table.id),
-        ("dataset", expected.dataset, table.dataset),
-    ):
+    printed = load_table(table_file(root, table.paper, table.id))
+    for name, says, is_ in (("paper", printed.paper, table.paper), ("table", printed.table, table.id)):
         if says != is_:
-            raise SpecError(
-                f"says {says!r}, the table declared in {file} is of {is_!r}",
-                file=expected.file,
-                field=name,
-                mend="Make them agree",
-            )
-    declared, printed = [r.name for r in table.rows], [r.name for r in expected.rows]
-    for name in declared:
-        expected.row(name)
-    if declared != printed:
-        gap = next((p for d, p in zip([*declared, None], printed, strict=False) if d != p), printed[-1])
-        raise SpecError(
-            "declared rows are not the printed ones, in printed order",
-            file=file,
-            field=gap,
-            mend=f"Declare every row of {expected.file}",
-        )
-    source = (
-        load_table(root / table.paper / f"table_{expected.baseline_table}.toml")
-        if expected.baseline_table
-        else expected
-    )
-    baseline = source.printed_metrics(source.baseline)
-    return BoundTable(table, expected, load_tolerances(root / "tolerances.toml"), root / "measured", baseline)
+            text = f"says {says!r}, the table declared in {file} is of {is_!r}"
+            raise SpecError(text, file=printed.file, field=name, mend="Make them agree")
+    every = panels(printed)
+    mine = [p for p in every if p.dataset == table.dataset]
+    if not mine:
+        raise unknown("dataset", table.dataset, {p.dataset for p in every}, file=printed.file)
+    for row in table.rows:
+        panel = next((p for p in mine if p.key == row.panel), None)
+        if panel is None:
+            raise unknown("panel", row.panel, [p.key for p in mine], file=file, field=row.name)
+        printed_row = panel.row(row.name)
+        if [(r.panel, r.name) for r in table.rows].count((row.panel, row.name)) > 1:
+            raise SpecError("is declared twice", file=file, field=row.name, mend="Remove one")
+        if printed_row.origin == "run" and not (row.specs or row.missing):
+            raise SpecError("has neither specs nor a reason", file=file, field=row.name, mend="Give it one of them")
+    tolerances = load_tolerances(root / "tolerances.toml")
+    siblings: dict[str, BoundTable] = {}
+    for panel in mine:
+        panel.check()
+        rows = _complete(table, panel, file)
+        siblings[panel.key] = BoundTable(table, panel, rows, tolerances, root / "measured", siblings)
+    return list(siblings.values())
+
+
+def _complete(table: Table, panel: Panel, file: Path) -> tuple[Row, ...]:
+    """A row for every printed line: the declared one, or one that says why there is none."""
+    declared = {r.name: r for r in table.rows if r.panel == panel.key}
+    rows = []
+    for line in panel.rows:
+        if line.name not in declared and line.origin == "run" and not table.missing:
+            mend = f"Declare every row of {panel.file}, or say in `missing` why it cannot be run"
+            raise SpecError("a printed row without recipe", file=file, field=line.name, mend=mend)
+        missing = table.missing if line.origin == "run" else ""
+        rows.append(declared.get(line.name, Row(line.name, missing=missing, panel=panel.key)))
+    return tuple(rows)
 
 
 def suites_root(file: Path) -> Path:
@@ -151,13 +175,13 @@ def select(tables: Sequence[tuple[Path, Table]], patterns: Sequence[str]) -> lis
     Raises:
         SpecError: a pattern that matches nothing, with the nearest keys.
     """
+    bound = [b for file, table in tables for b in bind(table, file)]
     chosen: dict[str, BoundTable] = {}
     for pattern in patterns or ["*"]:
         parts = [p for p in pattern.lower().split("/") if p and p != "*"]
-        hits = [(f, t) for f, t in tables if all(p in t.key.lower().split("/") for p in parts)]
+        hits = [b for b in bound if all(p in b.key.lower().split("/") for p in parts)]
         if not hits:
-            raise unknown("table", pattern, [t.key for _, t in tables])
-        for file, table in hits:
-            if table.key not in chosen:
-                chosen[table.key] = bind(table, file)
+            names = {n for b in bound for n in (b.table.paper, b.table.dataset, f"{b.table.paper}/{b.table.id}")}
+            raise unknown("table", pattern, names)
+        chosen |= {b.key: b for b in hits}
     return list(chosen.values())

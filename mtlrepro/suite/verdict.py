@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from mtlrepro.expected.cells import Printed
+from mtlrepro.expected.panel import Ordering
+from mtlrepro.expected.schema import Column, KnownDeviation
+from mtlrepro.expected.tolerances import Tolerance
 from mtlrepro.suite import stats
-from mtlrepro.suite.expected import Claim, Column, KnownDeviation
-from mtlrepro.suite.printed import Printed
 from mtlrepro.suite.results import Check, Value
-from mtlrepro.suite.tolerances import Tolerance
 
 ALPHA = 0.05
 RECORDED_FAMILY_ALPHA = 0.01
@@ -25,7 +26,13 @@ def _outcome(difference: float, band: float, better: str) -> str:
 
 
 def printed(
-    column: Column, cell: Printed, value: Value, spread: tuple[float, int] | None, runs: int, tolerance: Tolerance
+    column: Column,
+    cell: Printed,
+    value: Value,
+    spread: tuple[float, int] | None,
+    runs: int,
+    tolerance: Tolerance,
+    spread_from: str = "",
 ) -> Check:
     """A trained figure against the paper's: |mean - printed| <= max(k·s, half unit + practical tolerance).
 
@@ -33,9 +40,10 @@ def printed(
         column: the printed column.
         cell: the printed number, in the column's unit.
         value: ours, in the column's unit.
-        spread: pooled standard deviation over the table's rows and its degrees of freedom, column's unit.
+        spread: pooled standard deviation of one run and its degrees of freedom, column's unit.
         runs: runs behind the printed number.
         tolerance: the practical tolerance of the column's protocol.
+        spread_from: where the spread comes from, for the report.
     """
     practical = tolerance.band(cell.value)
     floor = cell.half_unit + practical
@@ -64,6 +72,7 @@ def printed(
         bound_by=bound_by,
         n=value.n,
         s=spread[0] if spread else None,
+        s_from=f"{spread_from}, {spread[1]} degrees of freedom" if spread else "",
         reason=reason,
         p=p if bound_by == "spread" else None,
     )
@@ -192,38 +201,96 @@ def recorded(
     )
 
 
-def claim(
-    entry: Claim,
-    columns: dict[str, Column],
-    ours: dict[str, Value],
-    other: dict[str, Value],
-    spreads: dict[str, tuple[float, int]],
-) -> Check:
-    """An ordering: does the mean of `row` beat the mean of `over` on every named column?
+def regression(figure: str, value: Value, reference: list[float], limit: float, tier: str) -> Check:
+    """Time or memory against this machine's own record: the ratio of the means within 1 / limit .. limit."""
+    mean, _ = stats.mean_and_s(reference)
+    ratio = value.mean / mean
+    verdict = "PASS" if 1 / limit <= ratio <= limit else "IMPROVED" if ratio < 1 else "FAIL"
+    return Check(
+        kind="recorded",
+        subject=figure,
+        tier=tier,
+        verdict=verdict,
+        expected=f"{mean:.4g} ({len(reference)} runs)",
+        measured=value.mean,
+        difference=100 * (ratio - 1),
+        band=100 * (limit - 1),
+        bound_by="tolerance",
+        n=value.n,
+        reason="" if verdict == "PASS" else f"{ratio:.3g} times what this machine recorded, limit {limit:g}",
+    )
 
-    Where the gap is smaller than the seeds' 95 % band, the verdict stands but the reason says so.
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row against one rival on one column.
+
+    Attributes:
+        label: how a reason names it.
+        gain: difference of the means, positive where the row is better.
+        paired: the same seed by seed; empty for exact figures.
+        spread: deviation of one run and its degrees of freedom, for single seeds.
+        n: seeds behind it.
     """
-    against, weak = [], []
-    for key in entry.columns:
-        gap = ours[key].mean - other[key].mean
-        gain = gap if columns[key].better == "higher" else -gap
-        if not gain > 0:  # nor where one of them is not a number
-            against.append(f"{columns[key].title}: {gap:+.4g}")
-        if key in spreads and abs(gap) <= stats.half_width(*spreads[key], ours[key].n, other[key].n, ALPHA):
-            weak.append(columns[key].title)
-    reason = f"not so on {', '.join(against)}" if against else ""
-    if weak:
-        reason += f"{'; ' if reason else ''}within the spread of seeds: {', '.join(weak)}"
-    n = min(v.n for figures in (ours, other) for v in (figures[key] for key in entry.columns))
+
+    label: str
+    gain: float
+    paired: list[float]
+    spread: tuple[float, int] | None
+    n: int
+
+
+def exact_claim(entry: Ordering, comparisons: list[Comparison]) -> Check:
+    """An ordering of exact figures, such as parameters: it holds or it does not; a tie beats nobody."""
+    against = [f"{c.label}: {c.gain:+.4g}" for c in comparisons if not c.gain > 0]
     return Check(
         kind="claim",
         subject=entry.text,
-        tier="full",
+        tier="conformance",
         verdict="FAIL" if against else "PASS",
         expected=entry.quote or None,
-        n=n,
-        reason=reason,
+        n=1,
+        reason=f"not so on {', '.join(against)}" if against else "",
     )
+
+
+def tested_claim(entry: Ordering, comparisons: list[Comparison]) -> Check:
+    """An ordering of trained figures: PASS if every comparison shows it, FAIL if one shows the opposite.
+
+    The claim is an intersection: it is shown at level `ALPHA` if the one-sided test of every comparison is, without
+    an adjustment. It is refuted if any comparison shows the opposite at `ALPHA` divided by their number. Otherwise
+    the seeds decide nothing, which is neither green nor red. Exact figures among them need no test.
+    """
+    n = min(c.n for c in comparisons)
+
+    def said(word: str, reason: str) -> Check:
+        return Check("claim", entry.text, word, "full", entry.quote or None, n=n, reason=reason)
+
+    if broken := [c.label for c in comparisons if not math.isfinite(c.gain)]:
+        return said("FAIL", f"not a number: {', '.join(broken)}")
+    if wrong := [f"{c.label}: {c.gain:+.4g}" for c in comparisons if not c.paired and not c.gain > 0]:
+        return said("FAIL", f"not so on {', '.join(wrong)}")
+    comparisons = [c for c in comparisons if c.paired]
+    tests = [stats.paired_p(c.paired, c.spread) for c in comparisons]
+    level = ALPHA / len(comparisons)
+    opposite = [stats.paired_p([-d for d in c.paired], c.spread) for c in comparisons]
+    refuted = [
+        f"{c.label}: {c.gain:+.4g}, p = {t[0]:.2g}"
+        for c, t in zip(comparisons, opposite, strict=True)
+        if t and t[0] <= level
+    ]
+    method = next((t[1] for t in tests if t), "")
+    if refuted:
+        return said("FAIL", f"the opposite is shown on {'; '.join(refuted)} ({method})")
+    reversed_ = [f"{c.label}: {c.gain:+.4g}" for c in comparisons if not c.gain > 0]
+    order = f"the means say otherwise on {', '.join(reversed_)}" if reversed_ else "the means are in that order"
+    p = None if any(t is None for t in tests) else max(t[0] for t in tests if t)
+    if p is None:
+        reason = f"undecided, one seed and no known spread: {order}; --seeds 3 or more can test it"
+        return said("SKIPPED", reason)
+    if p <= ALPHA:
+        return said("PASS", f"p = {p:.2g} ({method})")
+    return said("SKIPPED", f"undecided with n = {n}: {order}, p = {p:.2g} ({method})")
 
 
 def adjust(checks: list[Check]) -> tuple[list[Check], float]:

@@ -13,6 +13,11 @@ N = ("normals",)
 NE = ("normals", "edges")
 
 
+NO_PASCAL = "PASCAL-Context with its tasks parts and saliency is not implemented yet"
+NO_FPN = "the ResNet-FPN backbones are not implemented yet"
+NO_HRNET48 = "the recipes for HRNet-48 are not declared yet"
+
+
 def _run(arch: str, main: tuple[str, ...], aux: tuple[str, ...] = (), **settings: object) -> RunSpec:
     model = ModelSpec(arch, "hrnet18", main, aux, weights="hrnet_w18_small_v2.ms_in1k", options=options(**settings))
     return RunSpec(NYUD, model, RECIPE)

@@ -10,31 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evidence_fakes import MISSING, alone, reprinted, table, two_sets
 from suite_fakes import SUITES, FakeLauncher
 
+from mtlrepro.engine.environment import environment
 from mtlrepro.errors import DataError, SpecError, StoreError
 from mtlrepro.spec import ModelSpec, RunSpec
-from mtlrepro.suite import recorded, session, tiers
-from mtlrepro.suite.expected import ExpectedTable
+from mtlrepro.suite import recorded, session, stats, tiers
 from mtlrepro.suite.launch import CostJob, RunJob
-from mtlrepro.suite.results import SessionResult
+from mtlrepro.suite.machine import machine
+from mtlrepro.suite.results import SCHEMA_VERSION, SessionResult
 from mtlrepro.suite.session import Options, Session, merge
-from mtlrepro.suite.table import BoundTable, Row, bind, discover, load_suite_file
+from mtlrepro.suite.store import Finished
+from mtlrepro.suite.table import BoundTable, Row, bind, discover
 
 STAGES = ("final", "scale_0", "scale_1", "scale_2", "scale_3")
 
 
-def table(name: str) -> BoundTable:
-    file = SUITES / "mti_net" / f"test_nyuv2_table_{name}.py"
-    return bind(load_suite_file(file), file)
-
-
 def tables() -> list[BoundTable]:
-    return [bind(t, f) for f, t in discover(SUITES) if t.paper == "mti_net"]
+    """The panels of MTI-Net whose rows have recipes."""
+    bound = [b for f, t in discover(SUITES) if t.paper == "mti_net" for b in bind(t, f)]
+    return [b for b in bound if any(r.specs for r in b.rows)]
 
 
 def cases(*bound: BoundTable) -> list[tuple[BoundTable, Row]]:
-    return [(b, r) for b in bound for r in b.table.rows]
+    return [(b, r) for b in bound for r in b.rows]
 
 
 def figures(spec: RunSpec) -> dict[str, float]:
@@ -59,6 +59,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.delenv("MTLREPRO_DATA", raising=False)
     monkeypatch.setattr(session, "_gpus", lambda: 0)
     monkeypatch.setattr(session, "program_digest", lambda spec: "p" * 16)
+    monkeypatch.setattr(recorded, "program_digest", lambda spec: "p" * 16)
     monkeypatch.setattr(Session, "_manifest", lambda self, data: f"data of {data.name}")
 
     def build(of: Any = figures, costs: Any = lambda model: (1000, 2000), step: float = 0.0, **options: Any) -> Any:
@@ -173,19 +174,18 @@ def test_auto_names_why_no_stronger_tier_was_run(make: Make) -> None:
 
 def quoted(bound: BoundTable) -> BoundTable:
     """The table with all rows but the first two copied from elsewhere."""
-    rows = tuple(
+    lines = tuple(
         r if i < 2 else dataclasses.replace(r, origin="quoted", source="elsewhere")
         for i, r in enumerate(bound.expected.rows)
     )
-    declared = [r if i < 2 else Row(r.name) for i, r in enumerate(bound.table.rows)]
-    expected: ExpectedTable = dataclasses.replace(bound.expected, rows=rows, claims=())
-    return dataclasses.replace(bound, table=dataclasses.replace(bound.table, rows=declared), expected=expected)
+    rows = tuple(r if i < 2 else Row(r.name) for i, r in enumerate(bound.rows))
+    return dataclasses.replace(reprinted(bound, rows=lines, claims=()), rows=rows)
 
 
 def test_quoted_rows_run_nothing_and_are_no_error_alone(make: Make) -> None:
     bound = quoted(table("s2a"))
     one, launcher = make()
-    one.plan([(bound, bound.table.rows[3])])
+    one.plan([(bound, bound.rows[3])])
     assert launcher.jobs == {}
     row = one.table(bound).rows[0]
     assert {c.verdict for c in row.checks} == {"QUOTED"}
@@ -277,15 +277,20 @@ def test_a_failed_count_is_its_row_s_error(make: Make) -> None:
 def test_at_full_the_verdicts_are_the_paper_s(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     full_tier(monkeypatch)
     bound = table("2a")
-    one, launcher = make()
+    one, launcher = make(seeds=3, step=0.001)
     one.plan(cases(bound))
-    assert {r.spec for r in launcher.runs} == {s for r in bound.table.rows for s in r.specs}
+    assert {r.spec for r in launcher.runs} == {s for r in bound.rows for s in r.specs}
     result = one.table(bound)
     assert {r.tier for r in result.rows} == {"full"}
     assert {c.verdict for r in result.rows for c in r.checks if c.kind == "printed"} <= {"PASS", "FAIL", "IMPROVED"}
-    claims = {c.subject: c.verdict for c in result.claims}
-    assert claims["The multi-task baseline is worse than the single-task models"] == "PASS"
-    assert claims["The FPM improves MTI-Net"] == "FAIL"  # the stand-in gives both the same figures
+    claims = {c.subject: c for c in result.claims}
+    assert claims["The multi-task baseline is worse than the single-task models"].verdict == "PASS"
+    same = claims["The FPM improves MTI-Net"]  # the stand-in gives both the same figures
+    assert (same.verdict, same.n) == ("SKIPPED", 3)
+    assert same.reason.startswith("undecided with n = 3")
+    alone, _ = make()
+    alone.plan(cases(bound))
+    assert {c.verdict for c in alone.table(bound).claims} == {"SKIPPED"}  # one seed decides nothing
 
 
 def test_parts_merge_to_the_whole(make: Make) -> None:
@@ -295,7 +300,7 @@ def test_parts_merge_to_the_whole(make: Make) -> None:
     for b in bound:
         one.table(b)
     whole = one.finish()
-    parts = [one.part(b, r.name) for b in bound for r in b.table.rows]
+    parts = [one.part(b, r.name) for b in bound for r in b.rows]
     merged = merge(parts, whole)
     assert [[r.name for r in t.rows] for t in merged.tables] == [[r.name for r in t.rows] for t in whole.tables]
     assert [sorted(c.subject for c in t.claims) for t in merged.tables] == [
@@ -327,28 +332,163 @@ def test_the_result_is_json(make: Make) -> None:
     result = one.finish()
     assert isinstance(result, SessionResult)
     text = json.dumps(result.to_json())
-    assert json.loads(text)["schema_version"] == 1
+    assert json.loads(text)["schema_version"] == SCHEMA_VERSION
     assert len(result.runs) == 28
     assert [r.seconds for r in result.runs] == pytest.approx([1.3] * 28)
     assert (result.tier, len(result.tables)) == ("auto", 6)
 
 
+def test_a_claim_that_seeds_show_or_refute(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    full_tier(monkeypatch)
+    bound, text = table("2a"), "The FPM improves MTI-Net"
+    for gain, verdict in ((0.01, "PASS"), (-0.01, "FAIL")):
+
+        def of(spec: RunSpec, gain: float = gain) -> dict[str, float]:
+            mine = gain if spec == bound.row("Ours (w/ FPM)").specs[0] else 0.0
+            return {k: v - mine if "rmse" in k else v + mine for k, v in figures(spec).items()}
+
+        one, _ = make(of, seeds=3, step=0.001)
+        one.plan(cases(bound))
+        assert {c.subject: c.verdict for c in one.table(bound).claims}[text] == verdict
+        failed = [f for f in one.outcome(bound, "Ours (w/ FPM)").failures if text in f]
+        assert bool(failed) == (verdict == "FAIL")
+
+
+def test_holm_s_adjustment_is_made_over_all_panels_of_a_table(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    full_tier(monkeypatch)
+    panels = two_sets(tmp_path)
+    one, _ = make(of_sets, seeds=3, step=0.01)
+    one.plan(cases(*panels.values()))
+    checks = {k: [c for r in one.table(b).rows for c in r.checks if c.p is not None] for k, b in panels.items()}
+    together = {f"{k}/{i}": c.p for k, cs in checks.items() for i, c in enumerate(cs) if c.p is not None}
+    assert all(checks.values())
+    rejected = stats.holm(together)
+    for key, of_panel in checks.items():
+        assert [c.holm != "PASS" for c in of_panel] == [rejected[f"{key}/{i}"] for i in range(len(of_panel))]
+        assert one.table(panels[key]).chance_failures == pytest.approx(0.05 * len(of_panel))
+
+
+# --- strictness -------------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_better_than_its_band_fails_its_row_only_where_that_is_asked_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_tier(monkeypatch)
+    bound = table("s2b")
+
+    def above(spec: RunSpec) -> dict[str, float]:
+        return {k: 0.9 for k in figures(spec)}
+
+    lenient, _ = make(above)
+    lenient.plan(cases(bound))
+    verdicts = {c.verdict for r in lenient.table(bound).rows for c in r.checks}
+    assert verdicts == {"IMPROVED"}
+    assert lenient.failures() == []
+    strict, _ = make(above, strict=True)
+    strict.plan(cases(bound))
+    assert len(strict.failures()) == 3 * 11
+    assert strict.failures()[0].startswith("mti_net/nyuv2/S2b [Single task]: IMPROVED printed pixel: measured 90")
+    assert {c.verdict for r in strict.table(bound).rows for c in r.checks} == {"IMPROVED"}
+
+
+# --- panels -----------------------------------------------------------------------------------------------------------
+
+
+def of_sets(spec: RunSpec) -> dict[str, float]:
+    """Figures of the table with two sets: the method and the third task each help."""
+    gain = 0.03 * (spec.model.arch == "padnet") + 0.01 * ("normals" in spec.model.main)
+    return {"final.semseg.miou": 0.30 + gain, "final.depth.rmse": 0.70 - gain, "final.normals.mean": 20.0}
+
+
+def test_planning_a_row_pulls_in_the_sibling_panel_s_baseline(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    full_tier(monkeypatch)
+    panels = two_sets(tmp_path)
+    one, launcher = make(of_sets)
+    second = panels["S-D-N"]
+    one.plan([(second, second.row("Method"))])
+    assert {(r.spec.model.arch, len(r.spec.model.main)) for r in launcher.runs} == {("mtl", 2), ("padnet", 3)}
+    (row,) = one.table(second).rows
+    assert row.delta["own"] == pytest.approx(100 * ((0.34 / 0.30 - 1) - (0.66 / 0.70 - 1)) / 2)
+    assert [r.name for r in one.table(panels["S-D"]).rows] == ["Base"]
+    assert one.total_runs == 2
+
+
+def test_panels_are_judged_beside_each_other_and_kept_apart(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    full_tier(monkeypatch)
+    panels = list(two_sets(tmp_path).values())
+    one, _ = make(of_sets, seeds=3, step=0.001)
+    one.plan(cases(*panels))
+    results = [one.table(b) for b in panels]
+    assert [t.panel for t in results] == ["S-D", "S-D-N"]
+    assert {c.subject: c.verdict for c in results[1].claims} == {
+        "The method beats the baseline": "PASS",
+        "A third task helps": "PASS",
+    }
+    assert [c.verdict for c in results[0].claims] == ["PASS"]
+    merged = merge([one.part(b, r.name) for b, r in cases(*panels)], one.finish())
+    assert [(t.panel, [r.name for r in t.rows], len(t.claims)) for t in merged.tables] == [
+        ("S-D", ["Base", "Method", "Copied"], 1),
+        ("S-D-N", ["Base", "Method"], 2),
+    ]
+
+
+def test_rows_without_recipe_run_nothing_and_are_never_green(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    full_tier(monkeypatch)
+    panels = list(two_sets(tmp_path, missing=("Method",)).values())
+    one, launcher = make(of_sets, seeds=3)
+    one.plan(cases(*panels))
+    assert {r.spec.model.arch for r in launcher.runs} == {"mtl"}
+    for bound in panels:
+        row = next(r for r in one.table(bound).rows if r.name == "Method")
+        assert {(c.verdict, c.reason) for c in row.checks} == {("MISSING", MISSING)}
+        assert {(c.verdict, c.reason) for c in one.table(bound).claims} == {("SKIPPED", MISSING)}
+        end = one.outcome(bound, "Method")
+        assert (end.failures, end.skipped) == ([], f"MISSING: {MISSING}")
+    assert not [f for f in one.failures() if "[Method]" in f]
+
+
+def test_a_table_of_which_no_row_has_a_recipe_needs_nothing(make: Make, tmp_path: Path) -> None:
+    panels = list(two_sets(tmp_path, missing=("Base", "Method")).values())
+    one, launcher = make(tier="full")  # nobody has the dataset, and nobody asks for it
+    one.plan(cases(*panels))
+    assert launcher.jobs == {}
+    assert one.total_runs == 0
+    assert one.failures() == []
+    verdicts = {c.verdict for b in panels for r in one.table(b).rows for c in r.checks}
+    assert verdicts == {"MISSING", "QUOTED"}
+
+
 # --- recording --------------------------------------------------------------------------------------------------------
 
 
+def finished(launcher: FakeLauncher) -> list[Finished]:
+    """What would lie in the store after a session."""
+    return [Finished(r, launcher.result(r.key)["record"], environment(), 0.0) for r in launcher.runs]
+
+
 def test_what_is_recorded_is_what_the_next_session_meets(make: Make, tmp_path: Path) -> None:
-    first, _ = make(seeds=3, step=0.001)
-    bound = [dataclasses.replace(b, measured=tmp_path / "measured") for b in tables()]
+    first, launcher = make(seeds=3, step=0.001)
+    folder = tmp_path / "measured"
+    bound = [alone(b, measured=folder) for b in tables()]
     first.plan(cases(*bound))
     for b in bound:
         first.table(b)
     assert not [c for c in first.finish().checks() if c.kind == "recorded"]
-    (path,) = first.record(tmp_path / "measured")
-    assert path == tmp_path / "measured" / "smoke.json"
+    (path,) = recorded.update(bound, finished(launcher), folder, "a command")
+    assert path == folder / machine(environment()) / "smoke.json"
     content = json.loads(path.read_text())
     assert len(content["runs"]) == 14
     (provenance,) = content["provenance"].values()
-    assert provenance["seeds"] == "3"
+    assert provenance["seeds"] == "0, 1, 2"
     assert {"torch", "python", "cpu", "commit", "date", "command"} <= provenance.keys()
     shared = tiers.smoke(table("4").row("Final output").specs[0])
     kept = content["runs"][shared.hash()]["metrics"]
@@ -361,19 +501,19 @@ def test_what_is_recorded_is_what_the_next_session_meets(make: Make, tmp_path: P
         again.table(b)
     checks = [c for c in again.finish().checks() if c.kind == "recorded"]
     assert {c.verdict for c in checks} == {"PASS"}
-    assert len(checks) == sum(len(b.table.rows) * sum("." in c.metric for c in b.expected.columns) for b in bound)
+    assert len(checks) == sum(len(b.rows) * sum("." in c.metric for c in b.expected.columns) for b in bound)
 
     worse, _ = make(lambda spec: {k: v - 0.05 for k, v in figures(spec).items()})
     worse.plan(cases(bound[0]))
     found = {(c.subject, c.verdict) for c in worse.table(bound[0]).rows[1].checks if c.kind == "recorded"}
     assert found == {("semseg.miou", "FAIL"), ("depth.rmse", "IMPROVED")}
-    assert recorded.load(tmp_path / "measured", "bench") is None
+    assert recorded.load(folder, "bench", machine(environment())) is None
 
 
 def test_a_baseline_that_is_itself_selected_is_accounted_for_once(make: Make) -> None:
-    session, _ = make(lambda spec: {k: math.nan for k in figures(spec)})
+    one, _ = make(lambda spec: {k: math.nan for k in figures(spec)})
     bound = tables()[0]
-    session.plan([(bound, bound.row(bound.expected.baseline))])
-    lines = session.failures()
+    one.plan([(bound, bound.row(bound.expected.baseline))])
+    lines = one.failures()
     assert lines
     assert len(lines) == len(set(lines))

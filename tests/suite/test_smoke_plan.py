@@ -1,4 +1,4 @@
-"""The six MTI-Net tables planned for real at smoke: embedded scenes, the program's own digest, nothing trained."""
+"""The MTI-Net tables planned for real at smoke: embedded scenes, the program's own digest, nothing trained."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def test_smoke_needs_no_data_and_fourteen_trainings(tmp_path: Path, monkeypatch:
     monkeypatch.delenv("MTLREPRO_DATA", raising=False)
     launcher = FakeLauncher(lambda spec: {})
     session = Session(Options("smoke", runs=tmp_path), launcher)
-    bound = [bind(t, f) for f, t in discover(SUITES) if t.paper == "mti_net"]
-    session.plan([(b, r) for b in bound for r in b.table.rows])
+    bound = [b for f, t in discover(SUITES) for b in bind(t, f)]
+    session.plan([(b, r) for b in bound if b.table.paper == "mti_net" for r in b.rows])
     assert session.total_runs == len({r.key for r in launcher.runs}) == 14
     assert len({r.data for r in launcher.runs}) == 1  # one set of scenes serves them all
     assert {r.program for r in launcher.runs} == {program_digest(r.spec) for r in launcher.runs}

@@ -17,7 +17,7 @@ from suite_fakes import body, make_run, make_spec
 from mtlrepro.errors import StoreError
 from mtlrepro.files import read_json, write_json
 from mtlrepro.spec import RunSpec
-from mtlrepro.suite.store import RESULT_KEYS, Store, read_result
+from mtlrepro.suite.store import RESULT_KEYS, Run, Store, read_result
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -248,3 +248,54 @@ def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyte
         Store(tmp_path).ensure(run, forbidden)
     assert caught.value.file == tmp_path / run.key / "lock"
     assert os.listdir(tmp_path / run.key) == []
+
+
+# --- reading it as a whole --------------------------------------------------------------------------------------------
+
+
+def finish(store: Store, run: Run, env: dict[str, str]) -> Path:
+    """Finish a run as the engine does; returns its directory."""
+
+    def execute(folder: Path) -> dict[str, Any]:
+        write_json(folder / "env.json", env)
+        return body(final__depth__rmse=0.5)
+
+    store.ensure(run, execute)
+    return store.directory(run)
+
+
+ENV = {"cpu": "AMD EPYC", "cores": "2", "gpu": "none"}
+
+
+def test_finished_runs_are_read_with_what_they_were_made_with(tmp_path: Path) -> None:
+    store, runs = Store(tmp_path), [make_run(seed) for seed in range(3)]
+    assert list(store.finished()) == []
+    for run in runs[:2]:
+        finish(store, run, ENV)
+    store.directory(runs[2]).mkdir()  # unfinished
+    found = {f.run: f for f in store.finished()}
+    assert found.keys() == set(runs[:2])
+    one = found[runs[0]]
+    assert (one.record["key"], one.environment, one.machine) == (runs[0].key, ENV, "amd-epyc-2-cores")
+    assert one.ended == (store.directory(runs[0]) / "result.json").stat().st_mtime
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("spec.json", "{", "not valid JSON"),
+        ("spec.json", "{}", "missing key 'spec'"),
+        ("env.json", None, "env.json"),
+        ("result.json", "{}", "schema version None"),
+    ],
+)
+def test_a_finished_run_that_cannot_be_read_is_told(name: str, text: str | None, says: str, tmp_path: Path) -> None:
+    file = finish(Store(tmp_path), make_run(), ENV) / name
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
+    with pytest.raises(StoreError, match=says) as caught:
+        list(Store(tmp_path).finished())
+    assert caught.value.file == file
+    assert "Delete" in caught.value.mend

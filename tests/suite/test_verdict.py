@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtlrepro.expected.cells import Printed, parse
+from mtlrepro.expected.panel import Ordering
+from mtlrepro.expected.schema import Column, KnownDeviation
+from mtlrepro.expected.tolerances import Tolerance
 from mtlrepro.suite import stats, verdict
-from mtlrepro.suite.expected import Claim, Column, KnownDeviation
-from mtlrepro.suite.printed import Printed, parse
-from mtlrepro.suite.results import GREEN, Check, Value
-from mtlrepro.suite.tolerances import Tolerance
+from mtlrepro.suite.results import GREEN, GREY, Check, Value
+from mtlrepro.suite.verdict import Comparison
 
 MIOU = Column("seg", "Seg ↑", "semseg.miou", "miou/dataset@1", "%", "higher")
 RMSE = Column("dep", "Dep ↓", "depth.rmse", "depth/pooled@1", "m", "lower")
@@ -262,30 +264,104 @@ def test_another_draw_rarely_leaves_the_recorded_band() -> None:
     assert alarms / sessions <= 0.01 + 3 * math.sqrt(0.01 * 0.99 / sessions)
 
 
-BOTH = {"seg": MIOU, "dep": RMSE}
-ENTRY = Claim("A beats B", "A", "B", ("seg", "dep"), "we beat B")
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [(100.0, "PASS"), (119.9, "PASS"), (120.1, "FAIL"), (83.4, "PASS"), (83.3, "IMPROVED"), (math.nan, "FAIL")],
+)
+def test_time_and_memory_are_compared_as_ratios(measured: float, expected: str) -> None:
+    check = verdict.regression("step_ms", Value(measured, 2), [90.0, 110.0], 1.2, "bench")
+    assert (check.verdict, check.kind, check.tier, check.n) == (expected, "recorded", "bench", 2)
+    assert check.band == pytest.approx(20)
+    assert bool(check.reason) == (expected != "PASS")
+    if expected == "FAIL" and math.isfinite(measured):
+        assert check.reason == "1.2 times what this machine recorded, limit 1.2"
 
 
-def claim(ours: tuple[float, float], other: tuple[float, float], spreads: dict | None = None) -> Check:
-    values = [{"seg": Value(v[0], 3), "dep": Value(v[1], 2)} for v in (ours, other)]
-    return verdict.claim(ENTRY, BOTH, *values, spreads or {})
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+ENTRY = Ordering("A beats B", "A", (("", "B"),), (("seg", "seg"), ("dep", "dep")), "Sec. 1", "we beat B")
 
 
-def test_a_claim_holds_only_on_every_column() -> None:
-    assert claim((34, 0.60), (33, 0.65)).verdict == "PASS"
-    check = claim((34, 0.66), (33, 0.65))
-    assert (check.verdict, check.expected, check.n) == ("FAIL", "we beat B", 2)
-    assert check.reason == "not so on Dep ↓: +0.01"
-    assert claim((33, 0.60), (33, 0.65)).verdict == "FAIL"  # a tie beats nobody
+def against(label: str, paired: list[float], spread: tuple[float, int] | None = None) -> Comparison:
+    return Comparison(label, float(np.mean(paired)), paired, spread, len(paired))
 
 
-def test_a_claim_with_a_figure_that_is_not_a_number_does_not_hold() -> None:
-    assert claim((math.nan, 0.6), (33, 0.65)).verdict == "FAIL"
-    assert claim((34, 0.6), (33, math.nan)).verdict == "FAIL"
+def said_of(*comparisons: Comparison) -> Check:
+    return verdict.tested_claim(ENTRY, list(comparisons))
 
 
-def test_a_claim_within_the_spread_says_so() -> None:
-    spreads = {"seg": (0.5, 20), "dep": (0.001, 20)}
-    check = claim((33.5, 0.60), (33, 0.65), spreads)
-    assert (check.verdict, check.reason) == ("PASS", "within the spread of seeds: Seg ↑")
-    assert claim((36, 0.60), (33, 0.65), spreads).reason == ""
+def exact(*gains: float) -> Check:
+    return verdict.exact_claim(ENTRY, [Comparison(f"column {i}", g, [], None, 1) for i, g in enumerate(gains)])
+
+
+def test_an_exact_claim_holds_only_on_every_column() -> None:
+    check = exact(1.0, 0.5)
+    assert (check.verdict, check.tier, check.expected, check.reason) == ("PASS", "conformance", "we beat B", "")
+    check = exact(1.0, -0.5)
+    assert (check.verdict, check.reason) == ("FAIL", "not so on column 1: -0.5")
+    assert exact(0.0).verdict == "FAIL"  # a tie beats nobody
+    assert exact(math.nan).verdict == "FAIL"
+
+
+def test_a_tested_claim_passes_only_if_every_comparison_shows_it() -> None:
+    check = said_of(against("Seg", [0.5, 0.7, 0.6]), against("Dep", [0.01, 0.012, 0.011]))
+    assert (check.verdict, check.tier, check.expected, check.n) == ("PASS", "full", "we beat B", 3)
+    assert check.reason == "p = 0.0046 (t test, paired by seed)"  # the larger of the two
+    check = said_of(against("Seg", [0.5, 0.7, 0.6]), against("Dep", [0.01, -0.012, 0.011]))
+    assert check.verdict == "SKIPPED"
+    assert check.verdict in GREY
+    assert check.reason.startswith("undecided with n = 3: the means are in that order, p = ")
+
+
+def test_a_mean_of_the_other_sign_is_no_refutation_by_itself() -> None:
+    check = said_of(against("Seg", [0.5, 0.7, 0.6]), against("Dep", [-0.01, 0.005, -0.02]))
+    assert check.verdict == "SKIPPED"
+    assert "the means say otherwise on Dep: -0.00833" in check.reason
+
+
+def test_the_opposite_must_be_shown_at_alpha_over_the_number_of_comparisons() -> None:
+    """p of the opposite is 0.032: enough for a claim on one column, not for one of two."""
+    reverse = against("Dep", [-0.5, -0.7, -1.2])
+    p = stats.paired_p([0.5, 0.7, 1.2])
+    assert p is not None
+    assert 0.025 < p[0] < 0.05
+    assert said_of(reverse).verdict == "FAIL"
+    check = said_of(reverse)
+    assert check.reason.startswith("the opposite is shown on Dep: -0.8, p = 0.03")
+    assert said_of(against("Seg", [0.5, 0.7, 0.6]), reverse).verdict == "SKIPPED"
+    clear = against("Dep", [-0.5, -0.7, -0.6])
+    assert said_of(against("Seg", [0.5, 0.7, 0.6]), clear).verdict == "FAIL"
+
+
+def test_a_pass_needs_no_adjustment() -> None:
+    ordered = against("Seg", [0.5, 0.7, 1.2])  # p = 0.032
+    assert said_of(*[ordered] * 5).verdict == "PASS"
+
+
+def test_one_seed_is_tested_with_a_spread_from_elsewhere_or_not_at_all() -> None:
+    assert said_of(against("Seg", [3.0], (0.4, 20))).verdict == "PASS"
+    assert said_of(against("Seg", [0.3], (0.4, 20))).verdict == "SKIPPED"
+    assert said_of(against("Seg", [-3.0], (0.4, 20))).verdict == "FAIL"
+    check = said_of(against("Seg", [3.0], (0.4, 20)), against("Dep", [3.0]))
+    assert (check.verdict, check.n) == ("SKIPPED", 1)
+    assert check.reason.startswith("undecided, one seed and no known spread: the means are in that order")
+    # what cannot be tested does not shield what is refuted
+    assert said_of(against("Seg", [-3.0], (0.4, 20)), against("Dep", [3.0])).verdict == "FAIL"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_claim_with_a_figure_that_is_not_a_number_does_not_hold(bad: float) -> None:
+    check = said_of(against("Seg", [0.5, 0.7, 0.6]), against("Dep", [0.5, bad, 0.6]))
+    assert (check.verdict, check.reason) == ("FAIL", "not a number: Dep")
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 6])
+def test_of_claims_about_equals_few_are_shown_and_few_refuted(seeds: int) -> None:
+    random = np.random.default_rng(seeds)
+    claims = 2000
+    found = [
+        said_of(*[against(str(c), list(random.normal(size=seeds))) for c in range(3)]).verdict for _ in range(claims)
+    ]
+    limit = 0.05 + 3 * math.sqrt(0.05 * 0.95 / claims)
+    assert found.count("PASS") / claims <= limit
+    assert found.count("FAIL") / claims <= limit

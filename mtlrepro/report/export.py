@@ -1,0 +1,88 @@
+"""One printed table as CSV, LaTeX or Markdown, with measured figures beside the printed ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from mtlrepro.errors import unknown
+from mtlrepro.expected.load import load_table, table_file, table_files
+from mtlrepro.expected.panel import Panel, panels
+from mtlrepro.report import words
+from mtlrepro.suite.results import TIERS, ColumnInfo, RowResult, SessionResult
+
+LATEX = str.maketrans(
+    {
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "→": r"$\rightarrow$",
+        "Δ": r"$\Delta$",
+        "δ": r"$\delta$",
+        "ω": r"$\omega$",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "°": r"$^\circ$",
+        "–": "--",
+        "−": "--",
+    }
+)
+"""Signs that plain LaTeX does not know."""
+
+
+def export_table(root: Path, name: str, kind: str, report: SessionResult | None = None) -> str:
+    """A table's text.
+
+    Args:
+        root: `expected/`.
+        name: "<paper>/<table>".
+        kind: "csv", "latex" or "markdown".
+        report: measured figures; a column a tier stands beside every printed column that was measured.
+
+    Raises:
+        SpecError: no such table.
+    """
+    known = [f"{f.parent.name}/{f.stem.removeprefix('table_')}" for f in table_files(root)]
+    if name not in known:
+        raise unknown("table", name, known)
+    paper, _, table = name.partition("/")
+    printed = load_table(table_file(root, paper, table))
+    parts = panels(printed)
+    frame = pd.concat([_panel(p, report, len(parts) > 1) for p in parts], ignore_index=True).fillna("")
+    if kind == "csv":
+        return frame.to_csv(index=False)
+    if kind == "markdown":
+        return frame.to_markdown(index=False, disable_numparse=True) + "\n"
+    caption = re.sub(r"([&%$#_{}])", r"\\\1", f"{printed.caption} ({printed.source})")  # pandas escapes cells alone
+    text = frame.to_latex(index=False, escape=True, caption=caption, column_format="l" * frame.shape[1])
+    return "% needs \\usepackage{booktabs}\n" + text.translate(LATEX)
+
+
+def _panel(panel: Panel, report: SessionResult | None, named: bool) -> pd.DataFrame:
+    measured = _measured(panel, report)
+    frame = pd.DataFrame({"Row": [row.name for row in panel.rows]})
+    if named:
+        frame.insert(0, "Panel", panel.key)
+    for column in panel.columns:
+        info = ColumnInfo(column.key, column.title, column.unit, column.better, column.protocol)
+        texts = [row.cells.get(column.key, "") for row in panel.rows]
+        frame[column.title] = texts
+        for tier in TIERS:
+            figures = [_figure(measured.get(row.name), info, tier, texts) for row in panel.rows]
+            if any(figures):
+                frame[f"{column.title} (measured, {tier})"] = figures
+    return frame
+
+
+def _figure(row: RowResult | None, column: ColumnInfo, tier: str, printed: list[str]) -> str:
+    value = row.measured.get(column.key) if row is not None and words.cell_tier(row, column) == tier else None
+    if value is None:
+        return ""
+    return words.measured(value, words.digits(column, [t for t in printed if t])).replace("−", "-")  # for parsers
+
+
+def _measured(panel: Panel, report: SessionResult | None) -> dict[str, RowResult]:
+    place = (panel.paper, panel.table, panel.key)
+    tables = report.tables if report is not None else []
+    return {row.name: row for t in tables if (t.paper, t.table, t.panel) == place for row in t.rows}

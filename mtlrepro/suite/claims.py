@@ -1,0 +1,59 @@
+"""Claims: the orderings that a paper asserts, judged from our own runs."""
+
+from __future__ import annotations
+
+from mtlrepro.expected.panel import Ordering
+from mtlrepro.expected.schema import COUNTED, Column
+from mtlrepro.suite.evidence import Evidence
+from mtlrepro.suite.results import Check
+from mtlrepro.suite.verdict import Comparison, exact_claim, tested_claim
+
+
+def judge_claim(entry: Ordering, here: Evidence) -> Check:
+    """An ordering: resources are compared at once, trained figures at the full tier alone, paired by seed."""
+    sides = [(here, entry.row), *((here.at(panel), name) for panel, name in entry.rivals)]
+    quote = entry.quote or None
+    lacking = [name for there, name in sides if there is None or name not in there.rows]
+    if lacking:
+        return Check("claim", entry.text, "SKIPPED", expected=quote, reason=f"row {lacking[0]!r} was not selected")
+    columns = [(here.panel.column(mine), theirs) for mine, theirs in entry.columns]
+    counted = all(c.metric in COUNTED for c, _ in columns)
+    rows = [there.rows[name] for there, name in sides if there is not None]
+    if not counted and {r.service.tier for r in rows} != {"full"}:
+        reason = next((r.service.not_run for r in rows if r.service.not_run), "no full-tier result")
+        return Check("claim", entry.text, "SKIPPED", expected=quote, reason=reason)
+    comparisons = []
+    for column, theirs in columns:
+        for there, name in sides[1:]:
+            assert there is not None
+            other = there.panel.column(theirs)
+            ours, rival = here.value(entry.row, column), there.value(name, other)
+            for who, where, found in ((entry.row, here, ours), (name, there, rival)):
+                if found is None:
+                    row = where.rows[who]
+                    word, why = ("MISSING", row.error) if row.row.specs else ("SKIPPED", row.service.not_run)
+                    reason = ": ".join(filter(None, (f"no figure of row {who!r}", why)))
+                    return Check("claim", entry.text, word, expected=quote, reason=reason)
+            assert ours is not None
+            assert rival is not None
+            sign = 1.0 if column.better == "higher" else -1.0
+            label = column.title if len(sides) == 2 else f"{column.title} against {name}"
+            comparisons.append(
+                Comparison(
+                    label,
+                    sign * (ours.mean - rival.mean),
+                    _paired(here, entry.row, column, there, name, other, sign),
+                    here.spread(column)[0],
+                    min(ours.n, rival.n),
+                )
+            )
+    judge = exact_claim if counted else tested_claim
+    return judge(entry, comparisons)
+
+
+def _paired(
+    here: Evidence, row: str, column: Column, there: Evidence, name: str, other: Column, sign: float
+) -> list[float]:
+    """Gain over the rival, seed by seed."""
+    pairs = zip(here.column_series(row, column), there.column_series(name, other), strict=False)
+    return [sign * (a - b) for a, b in pairs]

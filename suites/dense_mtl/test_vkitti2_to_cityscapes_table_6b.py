@@ -1,0 +1,6 @@
+"""DenseMTL, Table 6b: unsupervised domain adaptation, VKITTI2 to Cityscapes."""
+
+from mtlrepro.suite.table import Table
+from suites.dense_mtl.methods import MISSING
+
+TABLE = Table(paper="dense_mtl", dataset="vkitti2_to_cityscapes", id="6b", missing=MISSING)

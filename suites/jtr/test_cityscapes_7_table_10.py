@@ -1,0 +1,6 @@
+"""JTR, Table 10: relative to a re-run baseline, Cityscapes, 7 classes."""
+
+from mtlrepro.suite.table import Table
+from suites.jtr.methods import MISSING
+
+TABLE = Table(paper="jtr", dataset="cityscapes_7", id="10", missing=MISSING)

@@ -1,0 +1,6 @@
+"""JTR, Table 19: time and memory of all methods, Taskonomy."""
+
+from mtlrepro.suite.table import Table
+from suites.jtr.methods import MISSING
+
+TABLE = Table(paper="jtr", dataset="taskonomy", id="19", missing=MISSING)

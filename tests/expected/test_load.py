@@ -1,0 +1,571 @@
+"""Table, protocol and tolerance files: what is read, and every way to write one wrong is told in one error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from expected_files import EXPECTED, write_text
+
+from mtlrepro.errors import SpecError
+from mtlrepro.expected.load import load_all, load_table, natural, table_file, table_files
+from mtlrepro.expected.protocols import load_vocabulary
+from mtlrepro.expected.schema import Place
+from mtlrepro.expected.tolerances import load_tolerances
+
+GOOD = """
+schema_version = 2
+paper = "p"
+table = "1"
+dataset = "nyuv2"
+caption = "c"
+source = "s"
+selection = "last"
+runs = 1
+notes = ["n"]
+
+[baseline]
+row = "Base"
+
+[[sets]]
+key = "One"
+title = "first"
+
+[[sets]]
+key = "Two"
+idem = "One"
+dataset = "nyuv2_13"
+baseline = { set = "One" }
+metrics = { table = "10" }
+
+[[groups]]
+key = "small"
+dataset = "synthia"
+
+[[groups]]
+key = "large"
+
+[[columns]]
+key = "seg"
+set = "One"
+title = "Seg"
+metric = "semseg.miou"
+protocol = "miou/dataset@1"
+unit = "%"
+better = "higher"
+
+[[columns]]
+key = "params"
+set = "One"
+title = "Params"
+metric = "params"
+protocol = "params@1"
+unit = "M"
+better = "lower"
+relative = true
+
+[[columns]]
+key = "delta"
+set = "One"
+title = "Delta"
+metric = "delta_m"
+protocol = "delta_m@1"
+unit = "%"
+better = "higher"
+over = ["semseg.miou"]
+
+[[columns]]
+key = "seg2"
+set = "Two"
+title = "Seg"
+metric = "semseg.miou"
+protocol = "miou/dataset@1"
+unit = "%"
+better = "higher"
+
+[[rows]]
+group = "small"
+name = "Base"
+cells = { seg = "33.18", params = "8.0", delta = "+ 0.00", seg2 = "idem" }
+
+[[rows]]
+group = "small"
+name = "Ours"
+doubts = { seg = "blurred" }
+metrics = { table = "2", row = "MTL" }
+repeats = [{ table = "3" }, { table = "4", row = "X" }]
+cells = { seg = "? 34.10 ± 0.20", params = "+57%", delta = "-", seg2 = "35.00" }
+
+[[rows]]
+group = "large"
+name = "Theirs"
+origin = "quoted"
+source = "their paper"
+cells = { seg = "40.00" }
+
+[[claims]]
+text = "Ours beats Base"
+row = "small/Ours"
+over = ["small/Base"]
+columns = ["seg"]
+
+[[claims]]
+text = "two tasks more help"
+row = "small/Ours"
+over = ["small/Ours"]
+columns = ["seg2"]
+over_columns = ["seg"]
+
+[[deviations]]
+row = "small/Ours"
+column = "params"
+observed = 8.9
+reason = "r"
+evidence = "e"
+date = "2026-11-22"
+"""
+
+
+def test_a_good_file_is_read_whole(tmp_path: Path) -> None:
+    path = write_text(tmp_path, GOOD)
+    table = load_table(path)
+    assert (table.paper, table.table, table.runs, table.selection) == ("p", "1", 1, "last")
+    assert (table.notes, table.file) == (("n",), path)
+    assert table.baseline == Place(row="Base")
+    assert [(s.key, s.idem, s.dataset) for s in table.sets] == [("One", "", ""), ("Two", "One", "nyuv2_13")]
+    assert (table.sets[1].baseline, table.sets[1].metrics) == (Place(set="One"), Place(table="10"))
+    assert [g.key for g in table.groups] == ["small", "large"]
+    assert [r.id for r in table.rows] == ["small/Base", "small/Ours", "large/Theirs"]
+    ours, theirs = table.row("small", "Ours"), table.row("large", "Theirs")
+    assert ours.doubts == {"seg": "blurred"}
+    assert ours.metrics == Place(table="2", row="MTL")
+    assert ours.repeats == (Place(table="3"), Place(table="4", row="X"))
+    assert [(r.origin, r.source) for r in (ours, theirs)] == [("run", ""), ("quoted", "their paper")]
+    assert table.parsed["small/Ours", "delta"] is None
+    assert ("large/Theirs", "delta") not in table.parsed
+    seg = table.parsed["small/Ours", "seg"]
+    assert seg is not None
+    assert (seg.value, seg.sd, seg.reasoned) == (34.1, 0.2, True)
+    assert [c.over_columns for c in table.claims] == [(), ("seg",)]
+    assert table.deviations[0].observed == 8.9
+
+
+def test_a_table_without_parts_needs_none_of_the_optional_keys(tmp_path: Path) -> None:
+    text = GOOD.partition("notes")[0] + (
+        '[[columns]]\nkey = "k"\ntitle = "t"\nmetric = "depth.rmse"\nprotocol = "depth/pooled@1"\nunit = "m"\n'
+        'better = "lower"\n[[rows]]\nname = "r"\ncells = { k = "1.0" }\n'
+    )
+    table = load_table(write_text(tmp_path, text))
+    assert (table.baseline, table.sets, table.groups, table.claims, table.deviations) == (None, (), (), (), ())
+    assert table.rows[0].id == "r"
+
+
+def test_units_scale_from_the_metric_s_own(tmp_path: Path) -> None:
+    columns = {c.key: c.scale for c in load_table(write_text(tmp_path, GOOD)).columns}
+    assert columns == {"seg": 100.0, "params": 1e-6, "delta": 1.0, "seg2": 100.0}
+
+
+def test_a_delta_is_named_after_what_it_averages(tmp_path: Path) -> None:
+    figures = [c.figure for c in load_table(write_text(tmp_path, GOOD)).columns]
+    assert figures == ["semseg.miou", "params", "delta_m(semseg.miou)", "semseg.miou"]
+
+
+# --- one error for everything that is wrong ---------------------------------------------------------------------------
+
+SEG = 'protocol = "miou/dataset@1"\nunit = "%"\nbetter = "higher"'
+"""The end of the first column."""
+
+TWICE = SEG + '\n\n[[columns]]\nkey = "seg"\nset = "One"\ntitle = "Seg"\nmetric = "semseg.miou"\n' + SEG
+KEY = 'key = "seg"\n'
+SMALL = 'key = "small"\ndataset = "synthia"'
+OURS = "rows[1] 'small/Ours'"
+
+WRONG = {
+    # the file
+    "schema": ("schema_version = 2", "schema_version = 1", "schema_version", "reads 2", "Set it to 2"),
+    "no schema": ("schema_version = 2\n", "", "schema_version", "None", "Set it to 2"),
+    "toml": ('paper = "p"', "paper = ", None, "not valid TOML", "Correct"),
+    "type": ("runs = 1", 'runs = "1"', "table.runs", "unexpected value '1'", "type int"),
+    "notes": ('notes = ["n"]', 'notes = ["n", 1]', "table.notes", "unexpected value", "tuple[str"),
+    "no runs": ("runs = 1", "runs = 0", "runs", "0 runs", "1 if"),
+    # unknown keys, level by level
+    "key": ('caption = "c"', 'caption = "c"\ncapton = "c"', "table", "unknown key 'capton'", "'caption'"),
+    "row list": ('[[rows]]\ngroup = "large"', '[[row]]\ngroup = "large"', "table", "unknown key 'row'", "'rows'"),
+    "baseline key": ('row = "Base"', 'row = "Base"\nrwo = "x"', "baseline", "unknown key 'rwo'", "'row'"),
+    "set key": ('title = "first"', 'titel = "first"', "sets[0] 'One'", "unknown key 'titel'", "'title'"),
+    "set place": ('{ set = "One" }', '{ ste = "One" }', "sets[1] 'Two'.baseline", "unknown key 'ste'", "'set'"),
+    "group key": (SMALL, SMALL + '\nidm = ""', "groups[0] 'small'", "unknown key 'idm'", "'idem'"),
+    "column key": ('title = "Seg"', 'titel = "Seg"', "columns[0] 'seg'", "unknown key 'titel'", "'title'"),
+    "row key": ("doubts = {", "doubt = {", "rows[1] 'Ours'", "unknown key 'doubt'", "'doubts'"),
+    "row place": ('row = "MTL"', 'rwo = "MTL"', "rows[1] 'Ours'.metrics", "unknown key 'rwo'", "'row'"),
+    "repeat": ('row = "X"', 'rwo = "X"', "rows[1] 'Ours'.repeats[1]", "unknown key 'rwo'", "'row'"),
+    "claim key": ('columns = ["seg"]', 'column = ["seg"]', "claims[0]", "unknown key 'column'", "'columns'"),
+    "deviation key": ("observed = 8.9", "obsreved = 8.9", "deviations[0]", "unknown key 'obsreved'", "'observed'"),
+    # missing keys, level by level
+    "no source": ('source = "s"\n', "", "table", "missing key 'source'", "Add it"),
+    "no set key": ('key = "One"\n', "", "sets[0]", "missing key 'key'", "Add it"),
+    "no group key": (SMALL, 'dataset = "synthia"', "groups[0]", "missing key 'key'", "Add it"),
+    "no title": ('title = "Seg"\n', "", "columns[0] 'seg'", "missing key 'title'", "Add it"),
+    "no name": ('name = "Ours"\n', "", "rows[1]", "missing key 'name'", "Add it"),
+    "no cells": ('cells = { seg = "40.00" }', "", "rows[2] 'Theirs'", "missing key 'cells'", "Add it"),
+    "no text": ('text = "Ours beats Base"\n', "", "claims[0]", "missing key 'text'", "Add it"),
+    "no reason": ('reason = "r"\n', "", "deviations[0]", "missing key 'reason'", "Add it"),
+    # values of another type
+    "baseline form": ('[baseline]\nrow = "Base"', 'baseline = "Base"', "baseline", "unexpected value 'Base'", "row ="),
+    "place form": ('{ set = "One" }', '"One"', "sets[1] 'Two'.baseline", "unexpected value 'One'", "row ="),
+    "place type": ('row = "Base"', "row = 1", "baseline.row", "unexpected value 1", "type str"),
+    "repeats form": ('[{ table = "3" }, ', '["3", ', "rows[1] 'Ours'.repeats[0]", "unexpected value '3'", "row ="),
+    "over": ('over = ["small/Base"]', 'over = "small/Base"', "claims[0].over", "unexpected value", "tuple[str"),
+    "observed": ("observed = 8.9", 'observed = "8.9"', "deviations[0].observed", "unexpected value '8.9'", "float"),
+    "cells form": ('cells = { seg = "40.00" }', 'cells = ["40.00"]', "rows[2] 'Theirs'.cells", "unexpected", "dict"),
+    "relative": ("relative = true", 'relative = "yes"', "columns[1] 'params'.relative", "unexpected value", "bool"),
+    # duplicates
+    "column twice": (SEG, TWICE, "columns", "'seg' is there twice", "rename"),
+    "row twice": ('name = "Ours"', 'name = "Base"', "rows", "'small/Base' is there twice", "rename"),
+    "set twice": ('key = "Two"', 'key = "One"', "sets", "'One' is there twice", "rename"),
+    "group twice": ('key = "large"', 'key = "small"', "groups", "'small' is there twice", "rename"),
+    # names
+    "idem": ('idem = "One"', 'idem = "Oen"', "sets 'Two'.idem", "unknown set 'Oen'", "'One'"),
+    "set": (KEY + 'set = "One"', KEY + 'set = "Oen"', "columns[0] 'seg'.set", "unknown set 'Oen'", "'One'"),
+    "no set": (KEY + 'set = "One"', KEY, "columns[0] 'seg'.set", "unknown set ''", "One"),
+    "group": (
+        'group = "small"\nname = "Ours"',
+        'group = "smal"\nname = "Ours"',
+        "rows[1] 'smal/Ours'.group",
+        "'smal'",
+        "'small'",
+    ),
+    "no group": (
+        'group = "small"\nname = "Ours"',
+        'name = "Ours"',
+        "rows[1] 'Ours'.group",
+        "unknown group ''",
+        "small",
+    ),
+    "protocol": ("miou/dataset@1", "miou/datset@1", "columns[0] 'seg'.protocol", "'miou/datset@1'", "'miou/dataset@1'"),
+    "task": ("semseg.miou", "semsge.miou", "columns[0] 'seg'.metric", "unknown task 'semsge'", "'semseg'"),
+    "figure": (
+        "semseg.miou",
+        "semseg.moiu",
+        "columns[0] 'seg'.metric",
+        "unknown figure of miou/dataset@1 'moiu'",
+        "'miou'",
+    ),
+    "figure of another": (
+        "semseg.miou",
+        "semseg.rmse",
+        "columns[0] 'seg'.metric",
+        "figure of miou/dataset@1 'rmse'",
+        "miou",
+    ),
+    "metric": ("semseg.miou", "semseg", "columns[0] 'seg'.metric", "unknown metric 'semseg'", "<task>.<figure>"),
+    "task averaged": (
+        'over = ["semseg.miou"]',
+        'over = ["semsge.miou"]',
+        "columns[2] 'delta'.over",
+        "task 'semsge'",
+        "'semseg'",
+    ),
+    "unit": ('unit = "M"', 'unit = "k"', "columns[1] 'params'.unit", "unknown unit 'k'", "GiB"),
+    "unit's case": ('unit = "M"', 'unit = "GIB"', "columns[1] 'params'.unit", "unknown unit 'GIB'", "'GiB'"),
+    "direction": (SEG, SEG.replace("higher", "hihger"), "columns[0] 'seg'.better", "direction 'hihger'", "'higher'"),
+    "other direction": (
+        SEG,
+        SEG.replace("higher", "lower"),
+        "columns[0] 'seg'.better",
+        "'lower' for semseg.miou",
+        "says higher",
+    ),
+    "origin": ('origin = "quoted"', 'origin = "quotd"', "rows[2] 'large/Theirs'.origin", "origin 'quotd'", "'quoted'"),
+    "figure averaged": (
+        'over = ["semseg.miou"]',
+        'over = ["semseg.moiu"]',
+        "columns[2] 'delta'.over",
+        "figure 'moiu'",
+        "'miou'",
+    ),
+    "derived key": ('source = "s"', 'source = "s"\nfile = "x"', "table", "unknown key 'file'", "Known"),
+    "idem of a later set": ('title = "first"', 'idem = "Two"', "sets 'One'.idem", "unknown set 'Two'", "Known: none"),
+    "idem of nothing": ('idem = "One"', "", "rows[0] 'small/Base'.seg2", "'idem' repeats nothing", "`idem`"),
+    "doubt's type": ('"blurred"', "3", "rows[1] 'small/Ours'.doubts.seg", "3 is not a string", "sentence"),
+    "a column's baseline": (
+        SEG,
+        SEG + '\nbaseline = { row = "Base" }',
+        "columns[0] 'seg'.baseline",
+        "of its own",
+        "delta_m",
+    ),
+    # what Δ and relative columns refer to
+    "Δ without": ("[baseline]\nrow", "[[groups]]\nkey", "baseline.row", "no baseline row", "'params' refers to"),
+    "relative metric": (SEG, SEG + "\nrelative = true", "columns[0] 'seg'.relative", "is relative", "Only resources"),
+    "averages none": ('over = ["semseg.miou"]', "", "columns[2] 'delta'.over", "averages 0", "Name the metrics"),
+    "averages": (SEG, SEG + '\nover = ["depth.rmse"]', "columns[0] 'seg'.over", "averages 1", "of it alone"),
+    # rows and cells
+    "column renamed": ('key = "params"', 'key = "prams"', "rows[0] 'small/Base'.cells", "column 'params'", "'prams'"),
+    "cell of no column": (
+        'cells = { seg = "? ',
+        'cells = { sge = "? ',
+        OURS + ".cells",
+        "unknown column 'sge'",
+        "'seg'",
+    ),
+    "doubt of no column": ("doubts = { seg", "doubts = { sge", OURS + ".doubts", "unknown column 'sge'", "'seg'"),
+    "cell": ('seg = "40.00"', 'seg = "40.O0"', "row 'large/Theirs', seg", "'40.O0' is not a number", "as printed"),
+    "unquoted cell": ('seg = "40.00"', "seg = 40.00", "row 'large/Theirs', seg", "40.0 is not a string", "Quote"),
+    "lost": ('seg = "40.00"', 'seg = "?"', "rows[2] 'large/Theirs'.doubts", "'?' without a doubt", "Say why seg"),
+    "reasoned": (
+        'seg = "40.00"',
+        'seg = "? 40.00"',
+        "rows[2] 'large/Theirs'.doubts",
+        "'? 40.00' without a doubt",
+        "Say why seg",
+    ),
+    "no percent": ('params = "+57%"', 'params = "57"', OURS + ".params", "'57' does not fit", "percent sign"),
+    "percent": ('params = "8.0"', 'params = "8%"', "rows[0] 'small/Base'.params", "'8%' does not fit", "percent sign"),
+    "quoted": ('source = "their paper"', "", "rows[2] 'large/Theirs'.source", "with source ''", "Quoted rows have one"),
+    "not quoted": ('origin = "quoted"', "", "rows[2] 'large/Theirs'.source", "'run' with source", "others none"),
+    # claims
+    "claim row": (
+        'row = "small/Ours"\nover = ["small/Base"]',
+        'row = "Ours"\nover = ["small/Base"]',
+        "claims[0]",
+        "unknown row 'Ours'",
+        "'small/Ours'",
+    ),
+    "claim over": (
+        'over = ["small/Base"]',
+        'over = ["small/Bass"]',
+        "claims[0]",
+        "unknown row 'small/Bass'",
+        "'small/Base'",
+    ),
+    "claim column": ('columns = ["seg"]', 'columns = ["sge"]', "claims[0].columns", "unknown column 'sge'", "'seg'"),
+    "claim other": (
+        'over_columns = ["seg"]',
+        'over_columns = ["sge"]',
+        "claims[1].columns",
+        "unknown column 'sge'",
+        "'seg'",
+    ),
+    "claim nothing": ('columns = ["seg"]', "columns = []", "claims[0]", "names no column", "Name the rows and columns"),
+    "claim alone": ('over = ["small/Base"]', "over = []", "claims[0]", "no other row", "Name the rows and columns"),
+    "claim itself": (
+        'over = ["small/Base"]',
+        'over = ["small/Ours"]',
+        "claims[0].over",
+        "against itself",
+        "another row",
+    ),
+    "claim lengths": (
+        'over_columns = ["seg"]',
+        'over_columns = ["seg", "delta"]',
+        "claims[1].over_columns",
+        "differs in length",
+        "one for each",
+    ),
+    "claim sets": (
+        'columns = ["seg2"]\nover_columns = ["seg"]',
+        'columns = ["seg2", "seg"]\nover_columns = ["seg", "seg"]',
+        "claims[1].over_columns",
+        "several sets",
+        "one claim for each",
+    ),
+    # deviations
+    "deviation row": (
+        'row = "small/Ours"\ncolumn',
+        'row = "Ours"\ncolumn',
+        "deviations[0].row",
+        "unknown row 'Ours'",
+        "'small/Ours'",
+    ),
+    "deviation column": ('column = "params"', 'column = "parms"', "deviations[0].column", "column 'parms'", "'params'"),
+    "deviation trained": (
+        'column = "params"',
+        'column = "seg"',
+        "deviations[0].column",
+        "'seg' is trained",
+        "only resources",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_file_is_told_with_file_field_and_mend(case: str, tmp_path: Path) -> None:
+    old, new, field, says, mend = WRONG[case]
+    assert GOOD.count(old) >= 1
+    path = write_text(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(SpecError) as caught:
+        load_table(path)
+    assert says in caught.value.problem
+    assert Path(str(caught.value.file)) == path
+    assert caught.value.field == field
+    assert mend in caught.value.mend
+
+
+@pytest.mark.parametrize("kind", ["columns", "rows", "sets", "groups", "claims", "deviations"])
+def test_a_list_that_is_none_is_told(kind: str, tmp_path: Path) -> None:
+    path = write_text(tmp_path, f'{GOOD.partition("[baseline]")[0]}{kind} = "x"\n')
+    with pytest.raises(SpecError, match="not an array of tables") as caught:
+        load_table(path)
+    assert (caught.value.file, caught.value.field, caught.value.mend) == (path, kind, f"Write each as [[{kind}]]")
+
+
+def test_a_missing_or_unreadable_file_is_told(tmp_path: Path) -> None:
+    for path, says in ((tmp_path / "table_9.toml", "no such file"), (tmp_path, "cannot be read")):
+        with pytest.raises(SpecError, match=says) as caught:
+            load_table(path)
+        assert caught.value.file == path
+        assert caught.value.mend
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    path = write_text(tmp_path, GOOD)
+    path.write_bytes(b"\xff\xfe" + GOOD.encode())
+    with pytest.raises(SpecError, match="not valid TOML") as caught:
+        load_table(path)
+    assert caught.value.file == path
+
+
+def test_a_table_without_protocols_beside_it_is_told(tmp_path: Path) -> None:
+    path = write_text(tmp_path, GOOD)
+    (tmp_path / "protocols.toml").unlink()
+    with pytest.raises(SpecError, match="no such file") as caught:
+        load_table(path)
+    assert caught.value.file == tmp_path / "protocols.toml"
+
+
+def test_unknown_rows_and_columns_are_told_with_the_nearest(tmp_path: Path) -> None:
+    table = load_table(write_text(tmp_path, GOOD))
+    with pytest.raises(SpecError, match="Did you mean 'small/Ours'"):
+        table.row("small", "Our")
+    with pytest.raises(SpecError, match=r"unknown row 'large/Ours'.*'small/Ours'"):
+        table.row("large", "Ours")
+    with pytest.raises(SpecError, match="Did you mean 'seg'"):
+        table.column("sgg")
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+def test_tables_are_found_in_natural_order(tmp_path: Path) -> None:
+    for table in ("10", "S1", "2b", "2a", "A2"):
+        write_text(tmp_path, GOOD.replace('table = "1"', f'table = "{table}"', 1), table=table)
+    write_text(tmp_path, GOOD, "a")
+    (tmp_path / "p" / "findings.toml").write_text("")
+    order = [("a", "1"), ("p", "2a"), ("p", "2b"), ("p", "10"), ("p", "A2"), ("p", "S1")]
+    assert table_files(tmp_path) == [table_file(tmp_path, *at) for at in order]
+    assert [t.table for t in load_all(tmp_path)] == [table for _, table in order]
+
+
+def test_natural_order_counts() -> None:
+    assert sorted(["S10", "11", "S2", "2", "10b", "10a"], key=natural) == ["2", "10a", "10b", "11", "S2", "S10"]
+
+
+@pytest.mark.parametrize("name", ["", "nowhere"])
+def test_a_folder_without_tables_is_told(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no tables") as caught:
+        table_files(tmp_path / name)
+    assert caught.value.file == tmp_path / name
+    assert "--expected" in caught.value.mend
+
+
+# --- protocols --------------------------------------------------------------------------------------------------------
+
+PROTOCOLS = """
+tasks = ["semseg"]
+
+[[protocols]]
+id = "iou/class@1"
+figures = { iou = "higher" }
+says = "s"
+source = "s"
+"""
+
+
+def test_iou_stands_for_the_iou_of_every_class(tmp_path: Path) -> None:
+    path = tmp_path / "protocols.toml"
+    path.write_text(PROTOCOLS)
+    vocabulary = load_vocabulary(path)
+    iou = vocabulary.protocols["iou/class@1"]
+    assert [iou.direction(f) for f in ("iou", "iou_road", "miou")] == ["higher", "higher", None]
+    vocabulary.check("semseg.iou_road", "iou/class@1", "higher", file=path, field="f")
+    with pytest.raises(SpecError, match="unknown figure of iou/class@1 'miou'") as caught:
+        vocabulary.check("semseg.miou", "iou/class@1", "higher", file=path, field="f")
+    assert (caught.value.field, "'iou'" in caught.value.mend) == ("f.metric", True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "says"),
+    [
+        ('tasks = ["semseg"]', "", "tasks", "not a list of names"),
+        ('tasks = ["semseg"]', "tasks = [1]", "tasks", "not a list of names"),
+        ('tasks = ["semseg"]', 'task = ["semseg"]', None, "unknown key 'task'"),
+        ("[[protocols]]", "[protocols]", "protocols", "not an array of tables"),
+        ('source = "s"', "", "protocols[0]", "missing key 'source'"),
+        ('source = "s"', 'sorce = "s"', "protocols[0]", "unknown key 'sorce'"),
+        ('"higher"', '"up"', "protocols[0].figures.iou", "unknown direction 'up'"),
+        ('"higher"', "1", "protocols[0].figures.iou", "unknown direction '1'"),
+        ("[[protocols]]", PROTOCOLS.partition("\n\n")[2] + "[[protocols]]", "protocols[1]", "is there twice"),
+    ],
+)
+def test_wrong_protocols_are_told(old: str, new: str, field: str | None, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "protocols.toml"
+    assert old in PROTOCOLS
+    path.write_text(PROTOCOLS.replace(old, new, 1))
+    with pytest.raises(SpecError) as caught:
+        load_vocabulary(path)
+    assert says in caught.value.problem
+    assert (caught.value.file, caught.value.field) == (path, field)
+    assert caught.value.mend
+
+
+# --- tolerances -------------------------------------------------------------------------------------------------------
+
+
+def write_tolerances(folder: Path, text: str) -> Path:
+    path = folder / "tolerances.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_longest_prefix_of_a_protocol_counts(tmp_path: Path) -> None:
+    text = "\n".join(
+        f'[[tolerance]]\nprotocol = "{p}"\nrelative = {r}\nabsolute = 0.5\nevidence = "e"'
+        for p, r in (("depth/", 0.01), ("depth/pooled@1", 0.02))
+    )
+    text += '\n[[margin]]\nfigure = "depth.rmse"\nmargin = 0.1\nevidence = "e"'
+    text += '\n[[regression]]\nfigure = "step_ms"\nratio = 1.2\nevidence = "e"'
+    tolerances = load_tolerances(write_tolerances(tmp_path, text))
+    assert tolerances.of("depth/pooled@1").band(-10) == pytest.approx(0.7)
+    assert tolerances.of("depth/image@1").band(10) == pytest.approx(0.6)
+    assert tolerances.of("miou/dataset@1").band(10) == 0
+    assert (tolerances.margin("depth.rmse"), tolerances.margin("semseg.miou")) == (0.1, None)
+    assert (tolerances.regression("step_ms"), tolerances.regression("vram_bytes")) == (1.2, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "says"),
+    [
+        ('[[tolerence]]\nprotocol = "a"', None, "unknown key 'tolerence'"),
+        ('[[tolerance]]\nprotocol = "a"\nevidence = "e"\nrelativ = 0.1', "tolerance[0]", "unknown key 'relativ'"),
+        ('[[tolerance]]\nprotocol = "a"', "tolerance[0]", "missing key 'evidence'"),
+        ('[[tolerance]]\nprotocol = "a"\nevidence = "e"\nrelative = -0.1', "tolerance[0]", "negative tolerance"),
+        ('[[margin]]\nfigure = "a"\nevidence = "e"\nmargin = "1%"', "margin[0].margin", "unexpected value '1%'"),
+        ('[[regression]]\nfigure = "a"\nevidence = "e"\nratio = 1.0', "regression[0]", "ratio 1.0"),
+    ],
+)
+def test_wrong_tolerances_are_told(text: str, field: str | None, says: str, tmp_path: Path) -> None:
+    path = write_tolerances(tmp_path, text)
+    with pytest.raises(SpecError) as caught:
+        load_tolerances(path)
+    assert says in caught.value.problem
+    assert (caught.value.file, caught.value.field) == (path, field)
+    assert caught.value.mend
+
+
+def test_the_shipped_tolerances_give_their_evidence() -> None:
+    tolerances = load_tolerances(EXPECTED / "tolerances.toml")
+    assert tolerances.tolerances
+    texts = [t.evidence for t in tolerances.tolerances] + [m.evidence for m in tolerances.margins]
+    texts += [r.evidence for r in tolerances.regressions]
+    assert [t for t in texts if len(t) <= 20] == []

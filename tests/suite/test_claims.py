@@ -1,0 +1,305 @@
+"""Claims: orderings tested by seed at the full tier, exact ones at once, across panels, and what cannot be judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+from evidence_fakes import (
+    TWO_SETS,
+    Figures,
+    claims_of,
+    evidence_of,
+    judged,
+    printed,
+    reprinted,
+    row_of,
+    siblings,
+    table,
+    two_sets,
+)
+
+from mtlrepro.suite.evidence import Evidence, RowEvidence
+from mtlrepro.suite.judge import judge_table
+from mtlrepro.suite.results import Check
+from mtlrepro.suite.table import Row
+from mtlrepro.suite.tiers import Service
+
+FPM = "The FPM improves MTI-Net"
+WITHOUT, WITH = "Ours (w/o FPM)", "Ours (w/ FPM)"
+NOISE = (-0.004, 0.001, 0.003)
+"""What three seeds change, the same in every row: differences are paired by seed."""
+
+
+def three(figures: Figures, factor: float = 1.0) -> Figures:
+    """Three seeds around figures; mIoU times a factor and rmse divided by it."""
+    up = {"semseg.miou": factor, "depth.rmse": 1 / factor}
+    return {
+        m: [v[0] * up[m] * (1 + n + 0.0005 * i * (-1) ** i) for i, n in enumerate(NOISE)] for m, v in figures.items()
+    }
+
+
+def fpm(with_: Figures, without: Figures) -> Check:
+    """The claim that the FPM improves MTI-Net, from three rows of Table 2a."""
+    bound = table("2a")
+    seeds = len(with_["semseg.miou"])
+    base = {m: v * seeds for m, v in printed(bound, "Single task").items()}
+    return claims_of(judge_table(evidence_of(bound, {"Single task": base, WITHOUT: without, WITH: with_})))[FPM]
+
+
+# --- trained figures --------------------------------------------------------------------------------------------------
+
+
+def test_one_seed_decides_nothing() -> None:
+    bound = table("2a")
+    result = judged(bound, lambda name: printed(bound, name))
+    assert len(result.claims) == len(bound.expected.claims)
+    assert {(c.verdict, c.n, c.tier) for c in result.claims} == {("SKIPPED", 1, "full")}
+    assert all(c.reason.startswith("undecided, one seed and no known spread") for c in result.claims)
+    check = claims_of(result)[FPM]
+    assert "the means are in that order" in check.reason
+    assert "--seeds 3" in check.reason
+    assert check.expected == next(c.quote for c in bound.expected.claims if c.text == FPM)
+
+
+def test_three_seeds_that_are_clearly_ordered_show_every_claim_of_the_paper() -> None:
+    bound = table("2a")
+    base = {m: [x * (1 + n) for n in NOISE for x in v] for m, v in printed(bound, "Single task").items()}
+    jitter = iter(range(100))
+
+    def figures(name: str) -> Figures:
+        k = next(jitter)
+        tiny = [1 + 2e-5 * math.sin(7 * k + 3 * i) for i in range(3)]
+        return {
+            m: [x * (1 + n) * t for n, t in zip(NOISE, tiny, strict=True)] for m, (x,) in printed(bound, name).items()
+        }
+
+    result = judged(bound, lambda name: base if name == "Single task" else figures(name))
+    assert {(c.verdict, c.n) for c in result.claims} == {("PASS", 3)}
+    assert all(c.reason.startswith("p = ") and "t test, paired by seed" in c.reason for c in result.claims)
+
+
+def test_a_claim_is_refuted_only_where_the_opposite_is_shown() -> None:
+    bound = table("2a")
+    figures = printed(bound, WITHOUT)
+    check = fpm(three(figures, 0.95), three(figures))
+    assert check.verdict == "FAIL"
+    assert check.reason.startswith("the opposite is shown on Seg ↑: ")
+    assert "Dep ↓" in check.reason
+    assert "Δ_m% ↑" in check.reason
+
+
+def test_one_column_that_goes_the_other_way_refutes_a_claim_about_all() -> None:
+    bound = table("2a")
+    figures = printed(bound, WITHOUT)
+    better = three(figures, 1.05)
+    check = fpm({**better, "depth.rmse": [v * 1.2 for v in better["depth.rmse"]]}, three(figures))
+    assert check.verdict == "FAIL"
+    assert "Dep ↓" in check.reason
+    assert "Seg ↑" not in check.reason
+
+
+@pytest.mark.parametrize(
+    ("gains", "order"), [((0.01, -0.01, 0.003), "in that order"), ((0.01, -0.02, 0.003), "otherwise")]
+)
+def test_seeds_that_contradict_each_other_leave_it_undecided(gains: tuple[float, ...], order: str) -> None:
+    bound = table("2a")
+    figures = three(printed(bound, WITHOUT))
+    moved = {
+        "semseg.miou": [v + g for v, g in zip(figures["semseg.miou"], gains, strict=True)],
+        "depth.rmse": [v - g for v, g in zip(figures["depth.rmse"], gains, strict=True)],
+    }
+    check = fpm(moved, figures)
+    assert check.verdict == "SKIPPED"
+    assert check.reason.startswith("undecided with n = 3: ")
+    assert order in check.reason
+    assert "p = " in check.reason
+
+
+def test_six_seeds_are_tested_exactly() -> None:
+    bound = table("2a")
+    figures = {m: [v[0] * (1 + 0.01 * math.sin(i)) for i in range(6)] for m, v in printed(bound, WITHOUT).items()}
+    better = {
+        "semseg.miou": [v + 0.01 for v in figures["semseg.miou"]],
+        "depth.rmse": [v - 0.01 for v in figures["depth.rmse"]],
+    }
+    check = fpm(better, figures)
+    assert (check.verdict, check.n) == ("PASS", 6)
+    assert check.reason == "p = 0.016 (exact sign-flip test, paired by seed)"
+    assert fpm(figures, better).verdict == "FAIL"
+
+
+def test_what_all_rows_of_a_seed_share_does_not_hide_a_difference() -> None:
+    """Seeds 10 % apart, rows 1 % apart on each: only a paired test can tell."""
+    bound = table("2a")
+    shared = {m: [v[0] * f for f in (0.9, 1.0, 1.1)] for m, v in printed(bound, WITHOUT).items()}
+    better = {
+        "semseg.miou": [v * 1.01 for v in shared["semseg.miou"]],
+        "depth.rmse": [v * 0.99 for v in shared["depth.rmse"]],
+    }
+    assert fpm(better, shared).verdict == "PASS"
+
+
+def test_a_run_that_diverged_does_not_hold_a_claim() -> None:
+    bound = table("2a")
+    figures = three(printed(bound, WITHOUT))
+    bad = {**figures, "semseg.miou": [math.nan, 0.3, 0.3]}
+    check = fpm(bad, figures)
+    assert check.verdict == "FAIL"
+    assert check.reason.startswith("not a number: Seg ↑")
+
+
+# --- one seed, with a spread known from elsewhere ---------------------------------------------------------------------
+
+ONE_COLUMN = TWO_SETS.replace('columns = ["sd_seg", "sd_dep", "sdn_seg", "sdn_dep"]', 'columns = ["sd_seg"]')
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"), [(0.33, "PASS"), (0.3005, "SKIPPED"), (0.2995, "SKIPPED"), (0.27, "FAIL")]
+)
+def test_one_seed_leans_on_the_printed_deviations(ours: float, verdict: str, tmp_path: Path) -> None:
+    panels = two_sets(tmp_path, text=ONE_COLUMN)
+    figures = {"Base": 0.30, "Method": ours}
+    found = siblings(panels, {("S-D", n): {"semseg.miou": [v], "depth.rmse": [0.7]} for n, v in figures.items()})
+    (check,) = judge_table(found["S-D"]).claims
+    assert (check.verdict, check.n) == (verdict, 1)
+    assert "spread of other runs" in check.reason
+
+
+# --- several panels ---------------------------------------------------------------------------------------------------
+
+SETS = {
+    ("S-D", "Base"): {"semseg.miou": [0.300, 0.301, 0.298], "depth.rmse": [0.700, 0.702, 0.699]},
+    ("S-D", "Method"): {"semseg.miou": [0.330, 0.332, 0.329], "depth.rmse": [0.650, 0.651, 0.647]},
+    ("S-D-N", "Base"): {"semseg.miou": [0.305, 0.306, 0.304], "depth.rmse": [0.690, 0.691, 0.688]},
+    ("S-D-N", "Method"): {"semseg.miou": [0.340, 0.341, 0.340], "depth.rmse": [0.640, 0.640, 0.637]},
+}
+
+
+def test_a_claim_about_columns_of_two_sets_is_one_of_each_panel(tmp_path: Path) -> None:
+    found = siblings(two_sets(tmp_path), SETS)
+    text = "The method beats the baseline"
+    checks = [claims_of(judge_table(found[p]))[text] for p in ("S-D", "S-D-N")]
+    assert [c.verdict for c in checks] == ["PASS", "PASS"]
+    worse = SETS | {("S-D", "Method"): {m: v[::-1] for m, v in SETS["S-D", "Base"].items()}}
+    found = siblings(two_sets(tmp_path), worse)
+    assert [claims_of(judge_table(found[p]))[text].verdict for p in ("S-D", "S-D-N")] == ["SKIPPED", "PASS"]
+
+
+def test_two_sets_are_compared_across_sibling_panels(tmp_path: Path) -> None:
+    panels = two_sets(tmp_path)
+    check = claims_of(judge_table(siblings(panels, SETS)["S-D-N"]))["A third task helps"]
+    assert (check.verdict, check.n) == ("PASS", 3)
+    swapped = SETS | {("S-D", "Method"): SETS["S-D-N", "Method"], ("S-D-N", "Method"): SETS["S-D", "Method"]}
+    check = claims_of(judge_table(siblings(panels, swapped)["S-D-N"]))["A third task helps"]
+    assert check.verdict == "FAIL"
+    assert "the opposite is shown on seg" in check.reason
+    assert "A third task helps" not in claims_of(judge_table(siblings(panels, SETS)["S-D"]))
+
+
+def test_a_rival_in_a_panel_that_was_not_selected(tmp_path: Path) -> None:
+    only = {k: v for k, v in SETS.items() if k[0] == "S-D-N"}
+    check = claims_of(judge_table(siblings(two_sets(tmp_path), only)["S-D-N"]))["A third task helps"]
+    assert (check.verdict, check.reason) == ("SKIPPED", "row 'Method' was not selected")
+
+
+# --- what cannot be judged --------------------------------------------------------------------------------------------
+
+
+def test_a_claim_against_a_row_that_was_not_selected_is_skipped_and_one_about_it_left_out() -> None:
+    bound = table("2a")
+    figures = {n: three(printed(bound, n)) for n in ("Single task", "MTL", WITH)}
+    claims = claims_of(judge_table(evidence_of(bound, figures)))
+    assert claims["The multi-task baseline is worse than the single-task models"].verdict in ("PASS", "SKIPPED")
+    assert (claims[FPM].verdict, claims[FPM].reason) == ("SKIPPED", f"row {WITHOUT!r} was not selected")
+    assert claims[FPM].expected
+    assert "MTI-Net without the FPM beats PAD-Net" not in claims  # about a row that was not selected
+
+
+def test_weaker_tiers_do_not_judge_what_is_trained() -> None:
+    bound = table("2a")
+    result = judged(bound, lambda name: printed(bound, name), "smoke")
+    assert {(c.verdict, c.reason) for c in result.claims} == {("SKIPPED", "full: no dataset")}
+
+
+def test_a_failed_run_has_no_figure_for_its_claims() -> None:
+    bound = table("2a")
+    rows = {r.name: row_of(bound, r.name, three(printed(bound, r.name))) for r in bound.rows}
+    rows["PAD-Net"] = dataclasses.replace(rows["PAD-Net"], records=[], error="loss is not finite at step 12")
+    claims = claims_of(judge_table(Evidence(bound, rows)))
+    check = claims["MTI-Net without the FPM beats PAD-Net"]
+    assert (check.verdict, check.reason) == ("MISSING", "no figure of row 'PAD-Net': loss is not finite at step 12")
+    assert claims[FPM].verdict != "MISSING"
+
+
+# --- resources --------------------------------------------------------------------------------------------------------
+
+
+def of_resources(costs: dict[str, int | None]) -> dict[str, Check]:
+    """Claims of Table 7a from multiply-accumulates in units of 1e9; None for a row that nobody counted."""
+    bound = table("7a")
+    rows = {
+        n: row_of(bound, n, {}, None, [] if g is None else [{"params": g * 10**6, "macs": g * 10**9}])
+        for n, g in costs.items()
+    }
+    return claims_of(judge_table(Evidence(bound, rows)))
+
+
+FEWER = "MTI-Net needs fewer FLOPS than the single-task models"
+
+
+def test_claims_on_resources_are_exact_and_need_no_training() -> None:
+    claims = of_resources({"Single Task": 22, "PAD-Net": 70, "MTI-Net (Ours)": 17})
+    assert (claims[FEWER].verdict, claims[FEWER].tier, claims[FEWER].n) == ("PASS", "conformance", 1)
+    trained = claims["MTI-Net has a higher multi-task performance than PAD-Net"]
+    assert (trained.verdict, trained.reason) == ("SKIPPED", "full: no dataset")
+    check = of_resources({"Single Task": 22, "PAD-Net": 70, "MTI-Net (Ours)": 23})[FEWER]
+    assert (check.verdict, check.reason) == ("FAIL", "not so on FLOPS (G): -1")
+    assert of_resources({"Single Task": 22, "MTI-Net (Ours)": 22})[FEWER].verdict == "FAIL"  # a tie beats nobody
+
+
+def test_a_resource_claim_about_a_row_that_nobody_counted_is_missing() -> None:
+    check = of_resources({"Single Task": 22, "PAD-Net": None, "MTI-Net (Ours)": 17})[
+        "MTI-Net needs fewer FLOPS than PAD-Net"
+    ]
+    assert (check.verdict, check.reason) == ("MISSING", "no figure of row 'PAD-Net'")
+
+
+def test_several_rivals_are_named_and_every_one_must_be_beaten() -> None:
+    bound = table("2a")
+    claim = dataclasses.replace(bound.expected.printed.claims[3], over=("MTL", WITHOUT), columns=("seg",))
+    one = reprinted(bound, claims=(claim,))
+    figures = {n: three(printed(bound, n), f) for n, f in (("MTL", 1.0), (WITHOUT, 1.2), (WITH, 1.0))}
+    (check,) = judge_table(evidence_of(one, figures)).claims
+    assert check.verdict == "FAIL"
+    assert f"Seg ↑ against {WITHOUT}: -" in check.reason
+    assert "against MTL" not in check.reason
+    figures[WITHOUT] = three(printed(bound, WITHOUT), 0.9)
+    assert [c.verdict for c in judge_table(evidence_of(one, figures)).claims] == ["PASS"]
+
+
+def test_a_quoted_rival_has_no_runs_to_test_against() -> None:
+    bound = table("2a")
+    rows = {WITH: row_of(bound, WITH, three(printed(bound, WITH)))}
+    rows[WITHOUT] = RowEvidence(Row(WITHOUT), Service(None, (), "quoted"), [], [])
+    check = claims_of(judge_table(Evidence(bound, rows)))[FPM]
+    assert (check.verdict, check.reason) == ("SKIPPED", "quoted")
+
+
+@pytest.mark.parametrize(("macs", "verdict"), [(2, "PASS"), (9, "FAIL")])
+def test_a_claim_about_counts_and_trained_figures_together(macs: int, verdict: str) -> None:
+    """As MTI-Net's Table 7b has two: the counts hold or not, the trained figures are tested."""
+    bound = table("7a")
+    claim = dataclasses.replace(bound.expected.printed.claims[0], columns=("flops", "delta"))
+    one = reprinted(bound, claims=(claim,))
+    figures = {"Single Task": ([0.30, 0.31, 0.30], 4), "MTI-Net (Ours)": ([0.40, 0.41, 0.405], macs)}
+    rows = {
+        name: row_of(
+            one, name, {"semseg.miou": miou, "depth.rmse": [0.6] * 3}, "full", [{"params": 1, "macs": count * 10**9}]
+        )
+        for name, (miou, count) in figures.items()
+    }
+    (check,) = judge_table(Evidence(one, rows)).claims
+    assert check.verdict == verdict
