@@ -7,12 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 KINDS = ("delta", "mean", "relative", "repeat", "claim")
-"""Δ_m from the printed metrics; a mean of printed columns; a figure relative to a printed one; the same result printed
-twice; an ordering that the paper asserts of its printed figures."""
+"""In the order of reports."""
 
 STATUSES = ("follows", "explained", "open", "unchecked")
-"""Follows within rounding; does not follow as printed, but does under a stated reading; does not follow and no
-reading is known; cannot be checked from what is printed."""
+"""In the order of reports."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +18,21 @@ class Item:
     """One printed value and what it was held against.
 
     Attributes:
-        kind: one of `KINDS`.
-        paper, table, panel, row, column: which cell; `column` is a title, several joined for a claim.
+        kind: "delta" (Δ_m or a mean of gains), "mean" (over classes), "relative" (a resource relative to the
+            baseline row), "repeat" (a result printed twice) or "claim" (an ordering that the paper asserts).
+        paper: the paper's key.
+        table: the table's id.
+        panel: the panel's key.
+        row: the row it is printed in.
+        column: heading of its column; several joined for a claim.
         printed: the printed string, or the claim.
-        low, high: what the other printed figures allow, in the cell's unit; None where nothing can be computed.
+        low: least value that the other printed figures allow, in the cell's unit; null where there is none.
+        high: largest value that they allow.
         off: how far the printed value lies outside, 0 if it does not; positive if it lies above.
-        status: one of `STATUSES`.
+        status: "follows" (within rounding), "explained" (only under the reading given), "open" (does not follow and no
+            reading is known) or "unchecked" (cannot be checked from what is printed).
         against: what it was computed from or compared with.
-        reading: the reading that explains it, or why it could not be checked; empty if it follows.
+        reading: the reading that explains it, what is known about it, or why it could not be checked.
     """
 
     kind: str

@@ -28,8 +28,10 @@ class Finding:
         id: unique name, starts with the paper.
         tables: ids of the tables it matters to, or "*".
         title: what it is about, in a few words.
-        paper, paper_place: what the paper says, and where.
-        code, code_place: what the public code does, and where.
+        paper: what the paper says.
+        paper_place: where.
+        code: what the public code does.
+        code_place: where.
         ours: what this suite follows, or is decided to follow once the method is here.
         key: the setting that switches it (`KEYS`; "model.options.<name>" for an option), "" where there is none.
         effect: how much it matters, where somebody measured it, with the source.

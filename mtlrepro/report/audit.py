@@ -10,7 +10,6 @@ import pandas as pd
 from mtlrepro.audit.items import STATUSES, Item, count
 from mtlrepro.report import words
 from mtlrepro.report.page import Cell, Frame, Page
-from mtlrepro.suite.results import AuditInfo
 
 STATUS = {
     "follows": "follows",
@@ -57,7 +56,7 @@ def audit_page(items: Sequence[Item]) -> Page:
     return Page("Do the printed numbers follow from each other?", LEAD, [f for f in frames if len(f.data)])
 
 
-def odd_values(items: Sequence[AuditInfo]) -> pd.DataFrame:
+def odd_values(items: Sequence[Item]) -> pd.DataFrame:
     """What the report shows below a table."""
     lines = [
         [KIND[i.kind], i.row, i.column, i.printed, _allowed(i), _off(i), _status(i), i.against, i.reading]
@@ -97,19 +96,19 @@ def _unchecked(items: Sequence[Item]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["Kind", "Place", "Column", "Printed", "Why"], dtype=object)
 
 
-def _compared(item: Item | AuditInfo) -> list[Any]:
+def _compared(item: Item) -> list[Any]:
     return [item.printed, _allowed(item), _off(item), _status(item)]
 
 
-def _allowed(item: Item | AuditInfo) -> str:
+def _allowed(item: Item) -> str:
     if item.low is None or item.high is None:
         return words.NONE
     return f"{item.low:.3f} to {item.high:.3f}".replace("-", "−")
 
 
-def _off(item: Item | AuditInfo) -> str:
+def _off(item: Item) -> str:
     return words.NONE if item.low is None else words.number(item.off, signed=True)
 
 
-def _status(item: Item | AuditInfo) -> Cell:
+def _status(item: Item) -> Cell:
     return Cell(badges=((BADGE[item.status], item.status),))

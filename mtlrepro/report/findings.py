@@ -8,7 +8,6 @@ import pandas as pd
 
 from mtlrepro.expected.findings import Finding
 from mtlrepro.report.page import Frame, Page
-from mtlrepro.suite.results import FindingInfo
 
 LEAD = [
     "Where a paper and its public code, or two places of one paper, disagree in a way that matters to a table. What "
@@ -26,11 +25,11 @@ def findings_page(findings: Sequence[tuple[str, Finding]]) -> Page:
     return Page("Where papers and their public code disagree", LEAD, frames)
 
 
-def findings_frame(findings: Sequence[Finding | FindingInfo], tables: bool = False) -> pd.DataFrame:
+def findings_frame(findings: Sequence[Finding], tables: bool = False) -> pd.DataFrame:
     """One line a finding; with the tables it matters to where they are not known from the context."""
     lines = [
         [
-            *([", ".join(f.tables).replace("*", "all")] if tables and isinstance(f, Finding) else []),
+            *([", ".join(f.tables).replace("*", "all")] if tables else []),
             f.title,
             _placed(f.paper, f.paper_place),
             _placed(f.code, f.code_place),

@@ -22,12 +22,12 @@ _NUMERIC = frozenset("0123456789+−-±.,% ×")
 
 def render_html(content: Content) -> str:
     """The text of `report.html`."""
-    return _template("template.html").render(content=content, style=_style(), groups=groups)
+    return _template("template.html").render(title=content.title, content=content, style=_style(), groups=groups)
 
 
 def render_page_html(page: Page) -> str:
     """The text of a page of its own."""
-    return _template("page.html").render(page=page, style=_style())
+    return _template("page.html").render(title=page.title, page=page, style=_style())
 
 
 def _style() -> str:

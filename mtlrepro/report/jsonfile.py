@@ -13,6 +13,7 @@ import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtlrepro.audit.items import KINDS, STATUSES
 from mtlrepro.errors import StoreError, unknown
 from mtlrepro.suite.results import SCHEMA_VERSION, TIERS, VERDICTS, SessionResult
 
@@ -26,6 +27,8 @@ _CHOICES = {
     "Check.tier": TIERS,
     "RowResult.tier": TIERS,
     "RunInfo.tier": TIERS,
+    "Item.kind": KINDS,
+    "Item.status": STATUSES,
 }
 
 
@@ -104,7 +107,7 @@ def _finite(value: Any) -> Any:
         return next(k for k, v in _NONFINITE.items() if v == value or (math.isnan(v) and math.isnan(value)))
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list) else value
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _read(hint: Any, value: Any, path: Path, where: str, owner: str) -> Any:
@@ -118,6 +121,10 @@ def _read(hint: Any, value: Any, path: Path, where: str, owner: str) -> Any:
         return [
             _read(args[0], v, path, f"{where}[{i}]", owner) for i, v in enumerate(_expect(list, value, path, where))
         ]
+    if origin is tuple:
+        return tuple(
+            _read(args[0], v, path, f"{where}[{i}]", owner) for i, v in enumerate(_expect(list, value, path, where))
+        )
     if origin is dict:
         items = _expect(dict, value, path, where).items()
         return {k: _read(args[1], v, path, f"{where}.{k}", owner) for k, v in items}

@@ -6,14 +6,14 @@ import dataclasses
 import re
 from typing import Any
 
+from mtlrepro.audit.items import Item
+from mtlrepro.expected.findings import Finding
 from mtlrepro.suite.results import (
     SCHEMA_VERSION,
     TIERS,
     VERDICTS,
-    AuditInfo,
     Check,
     ColumnInfo,
-    FindingInfo,
     RowResult,
     RunInfo,
     SessionResult,
@@ -28,8 +28,8 @@ CLASSES: tuple[Any, ...] = (
     RowResult,
     Value,
     Check,
-    FindingInfo,
-    AuditInfo,
+    Finding,
+    Item,
     RunInfo,
 )
 

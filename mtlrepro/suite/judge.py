@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from mtlrepro.audit.run import audit_panel
 from mtlrepro.expected.findings import load_findings
-from mtlrepro.expected.panel import Panel
 from mtlrepro.expected.schema import COUNTED, RESOURCES, Column, PrintedRow
 from mtlrepro.suite import verdict
 from mtlrepro.suite.claims import judge_claim
 from mtlrepro.suite.evidence import Evidence, RowEvidence, better, main_figure, value_of
 from mtlrepro.suite.recorded import SPEED
-from mtlrepro.suite.results import AuditInfo, Check, ColumnInfo, FindingInfo, RowResult, TableResult
+from mtlrepro.suite.results import Check, ColumnInfo, RowResult, TableResult
 
 
 def judge_table(evidence: Evidence) -> TableResult:
@@ -32,8 +31,8 @@ def judge_table(evidence: Evidence) -> TableResult:
         notes=list(panel.notes),
         row_names=[r.name for r in panel.rows],
         panel=panel.key,
-        findings=_findings(panel),
-        audit=_audit(panel),
+        findings=[f for f in load_findings(panel.file.parent.parent, panel.paper) if f.about(panel.table)],
+        audit=[i for i in audit_panel(panel) if i.status in ("open", "explained")],
     )
     adjust_together([result])
     return result
@@ -172,18 +171,6 @@ class _PanelJudge:
                     subject = f"{spec.label} {figure}"
                     checks.append(verdict.regression(subject, value, known, limit, row.service.tier))
         return checks
-
-
-def _findings(panel: Panel) -> list[FindingInfo]:
-    findings = load_findings(panel.file.parent.parent, panel.paper)
-    names = [f.name for f in fields(FindingInfo)]
-    return [FindingInfo(**{n: getattr(f, n) for n in names}) for f in findings if f.about(panel.table)]
-
-
-def _audit(panel: Panel) -> list[AuditInfo]:
-    names = [f.name for f in fields(AuditInfo)]
-    odd = [i for i in audit_panel(panel) if i.status in ("open", "explained")]
-    return [AuditInfo(**{n: getattr(i, n) for n in names}) for i in odd]
 
 
 def _failure(row: RowEvidence) -> list[Check]:

@@ -10,6 +10,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from mtlrepro.audit.items import Item
+from mtlrepro.expected.findings import Finding
+
 SCHEMA_VERSION = 2
 
 TIERS = ("conformance", "smoke", "bench", "full", "own")
@@ -137,62 +140,6 @@ class RowResult:
 
 
 @dataclass
-class FindingInfo:
-    """A disagreement between paper and public code, or inside the paper, that matters to a table.
-
-    Attributes:
-        id: its name in `expected/<paper>/findings.toml`.
-        title: what it is about.
-        paper: what the paper says.
-        paper_place: where.
-        code: what the public code does.
-        code_place: where.
-        ours: what this suite follows.
-        key: the setting that switches it; empty where there is none.
-        effect: how much it matters, where somebody measured it.
-    """
-
-    id: str
-    title: str
-    paper: str
-    paper_place: str
-    code: str
-    code_place: str
-    ours: str
-    key: str
-    effect: str
-
-
-@dataclass
-class AuditInfo:
-    """A printed value that does not follow from other printed values.
-
-    Attributes:
-        kind: "delta", "mean", "relative", "repeat" or "claim".
-        row: the row it is printed in.
-        column: heading of its column; several joined for a claim.
-        printed: the printed string, or the claim.
-        low: least value that the other prints allow, in the column's unit; null for a claim.
-        high: largest value that they allow.
-        off: how far the print lies outside.
-        status: "explained" (follows under the reading given) or "open".
-        against: what it was held against.
-        reading: the reading, or what is known.
-    """
-
-    kind: str
-    row: str
-    column: str
-    printed: str
-    low: float | None
-    high: float | None
-    off: float
-    status: str
-    against: str
-    reading: str
-
-
-@dataclass
 class TableResult:
     """One table of one paper.
 
@@ -225,8 +172,8 @@ class TableResult:
     """All rows of the printed table, in printed order, whether selected or not."""
     chance_failures: float | None = None
     panel: str = ""
-    findings: list[FindingInfo] = field(default_factory=list)
-    audit: list[AuditInfo] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    audit: list[Item] = field(default_factory=list)
 
 
 @dataclass

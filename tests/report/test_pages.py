@@ -12,7 +12,6 @@ from mtlrepro.report.audit import audit_page, odd_values
 from mtlrepro.report.findings import findings_frame, findings_page
 from mtlrepro.report.html import render_page_html
 from mtlrepro.report.markdown import render_page_markdown
-from mtlrepro.suite.results import AuditInfo, FindingInfo
 
 
 def item(kind: str = "delta", status: str = "follows", reading: str = "", **more: object) -> Item:
@@ -136,12 +135,7 @@ def test_html_is_one_well_formed_file_of_the_same_content() -> None:
 
 
 def test_odd_values_of_a_panel_as_the_report_shows_them() -> None:
-    infos = [
-        AuditInfo(i.kind, i.row, i.column, i.printed, i.low, i.high, i.off, i.status, i.against, i.reading)
-        for i in ITEMS
-        if i.status in ("open", "explained")
-    ]
-    frame = odd_values(infos)
+    frame = odd_values([i for i in ITEMS if i.status in ("open", "explained")])
     assert len(frame) == 6
     claim = dict(frame.iloc[-1])
     assert (claim["Kind"], claim["Other prints allow"], claim["Off by"]) == ("ordering asserted by the paper", "–", "–")
@@ -165,7 +159,7 @@ def test_findings_are_grouped_by_paper_and_name_their_tables() -> None:
 
 
 def test_findings_of_a_report_do_not_repeat_their_table() -> None:
-    info = FindingInfo("p-epochs", "Epochs", "80", "", "100", "", "the paper", "", "")
-    assert findings_frame([info]).to_numpy().tolist() == [["Epochs", "80", "100", "the paper", "", ""]]
+    finding = Finding("p-epochs", ("1",), "Epochs", "80", "", "100", "", "the paper")
+    assert findings_frame([finding]).to_numpy().tolist() == [["Epochs", "80", "100", "the paper", "", ""]]
     assert "Tables" not in findings_frame([FINDING])
     assert findings_page([]).frames == []
