@@ -163,7 +163,8 @@ def _figures(sections: list[TableSection], runs: dict[str, RunInfo], files: dict
     room = GALLERY_BYTES
     for section in sections:
         rows, name = section.table.rows, words.title(section.table)
-        section.bars = delta_bars(f"{section.slug}-delta", f"Δ_m, {name}{_tier_mark(rows, 'own')}", rows)
+        if any("own" in row.delta for row in rows):
+            section.bars = delta_bars(f"{section.slug}-delta", f"Δ_m, {name}{_tier_mark(rows, 'own')}", rows)
         fresh = _fresh(section, drawn)
         section.curves = curves(f"{section.slug}-curves", f"Training, {name}{_tier_mark(rows)}", fresh, runs, files)
         if any(row.runs for row in fresh) and section.curves is None:

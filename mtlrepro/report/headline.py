@@ -98,7 +98,8 @@ def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
         parts.append(f"{counts[None]} without a result")
     if len(rows) > len(own):
         parts.append(f"{len(rows) - len(own)} quoted by the authors from other work and not run")
-    return f"{words.plural(len(rows), 'row')} in {words.plural(len(result.tables), 'table')}: {', '.join(parts)}."
+    tables = {(table.paper, table.table) for table in result.tables}
+    return f"{words.plural(len(rows), 'row')} in {words.plural(len(tables), 'table')}: {', '.join(parts)}."
 
 
 def _verdicts(checks: list[Check], verdicts: dict[str, int]) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mtlrepro.report.figures import Picture
 
 HERE = Path(__file__).parent
-_NUMERIC = frozenset("0123456789+−-±.,% ×")
+_NUMERIC = frozenset("0123456789+−–-±.,% ×")
 
 
 def render_html(content: Content) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mtlrepro.expected.panel import Ordering
 from mtlrepro.expected.schema import COUNTED, Column
 from mtlrepro.suite.evidence import Evidence
@@ -12,7 +14,7 @@ from mtlrepro.suite.verdict import Comparison, exact_claim, tested_claim
 def judge_claim(entry: Ordering, here: Evidence) -> Check:
     """An ordering: resources are compared at once, trained figures at the full tier alone, paired by seed."""
     sides = [(here, entry.row), *((here.at(panel), name) for panel, name in entry.rivals)]
-    quote = entry.quote or None
+    quote = " ".join(filter(None, (entry.quote, entry.section and f"({entry.section})"))) or None
     lacking = [name for there, name in sides if there is None or name not in there.rows]
     if lacking:
         return Check("claim", entry.text, "SKIPPED", expected=quote, reason=f"row {lacking[0]!r} was not selected")
@@ -48,7 +50,7 @@ def judge_claim(entry: Ordering, here: Evidence) -> Check:
                 )
             )
     judge = exact_claim if counted else tested_claim
-    return judge(entry, comparisons)
+    return replace(judge(entry.text, comparisons), expected=quote)
 
 
 def _paired(

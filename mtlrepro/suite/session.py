@@ -250,7 +250,10 @@ class Session:
         rows = [r for r in table.rows if r.name == row]
         claims = [c for c in table.claims if bound.claims_of(row, c.subject)]
         runs = [self._run_infos[k] for r in rows for k in r.runs]
-        return replace(self.finish(), tables=[replace(table, rows=rows, claims=claims)], runs=runs)
+        part = replace(table, rows=rows, claims=claims)
+        if row != table.rows[0].name:  # what is about the panel travels once, with its first row
+            part = replace(part, notes=[], findings=[], audit=[])
+        return replace(self.finish(), tables=[part], runs=runs)
 
     def finish(self) -> SessionResult:
         """Everything concluded so far."""
@@ -313,6 +316,8 @@ def merge(parts: Sequence[SessionResult], whole: SessionResult) -> SessionResult
             known = tables.setdefault(key, replace(table, rows=[], claims=[]))
             known.rows = sorted([*known.rows, *table.rows], key=lambda row: known.row_names.index(row.name))
             known.claims += table.claims
+            known.notes, known.findings = known.notes or table.notes, known.findings or table.findings
+            known.audit = known.audit or table.audit
         for run in part.runs:
             known_run = runs.get(run.key, run)
             runs[run.key] = replace(known_run, reused=known_run.reused and run.reused)

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, replace
 
 from mtlrepro.expected.cells import Printed
-from mtlrepro.expected.panel import Ordering
 from mtlrepro.expected.schema import Column, KnownDeviation
 from mtlrepro.expected.tolerances import Tolerance
 from mtlrepro.suite import stats
@@ -240,21 +239,20 @@ class Comparison:
     n: int
 
 
-def exact_claim(entry: Ordering, comparisons: list[Comparison]) -> Check:
+def exact_claim(text: str, comparisons: list[Comparison]) -> Check:
     """An ordering of exact figures, such as parameters: it holds or it does not; a tie beats nobody."""
     against = [f"{c.label}: {c.gain:+.4g}" for c in comparisons if not c.gain > 0]
     return Check(
         kind="claim",
-        subject=entry.text,
+        subject=text,
         tier="conformance",
         verdict="FAIL" if against else "PASS",
-        expected=entry.quote or None,
         n=1,
         reason=f"not so on {', '.join(against)}" if against else "",
     )
 
 
-def tested_claim(entry: Ordering, comparisons: list[Comparison]) -> Check:
+def tested_claim(text: str, comparisons: list[Comparison]) -> Check:
     """An ordering of trained figures: PASS if every comparison shows it, FAIL if one shows the opposite.
 
     The claim is an intersection: it is shown at level `ALPHA` if the one-sided test of every comparison is, without
@@ -264,7 +262,7 @@ def tested_claim(entry: Ordering, comparisons: list[Comparison]) -> Check:
     n = min(c.n for c in comparisons)
 
     def said(word: str, reason: str) -> Check:
-        return Check("claim", entry.text, word, "full", entry.quote or None, n=n, reason=reason)
+        return Check("claim", text, word, "full", n=n, reason=reason)
 
     if broken := [c.label for c in comparisons if not math.isfinite(c.gain)]:
         return said("FAIL", f"not a number: {', '.join(broken)}")

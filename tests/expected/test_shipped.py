@@ -216,3 +216,12 @@ def test_every_tolerance_is_one_of_a_protocol() -> None:
     assert prefixes
     assert [p for p in prefixes if not any(k.startswith(p) for k in VOCABULARY.protocols)] == []
     assert len(set(prefixes)) == len(prefixes)
+
+
+def test_every_protocol_of_a_table_has_a_tolerance_with_its_evidence() -> None:
+    tolerances = load_tolerances(EXPECTED / "tolerances.toml")
+    for protocol in {c.protocol for table in load_all(EXPECTED) for c in table.columns}:
+        found = tolerances.of(protocol)
+        assert protocol.startswith(found.protocol), protocol
+        assert found.relative or found.absolute, protocol
+        assert len(found.evidence) > 40, protocol

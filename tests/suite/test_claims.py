@@ -61,7 +61,8 @@ def test_one_seed_decides_nothing() -> None:
     check = claims_of(result)[FPM]
     assert "the means are in that order" in check.reason
     assert "--seeds 3" in check.reason
-    assert check.expected == next(c.quote for c in bound.expected.claims if c.text == FPM)
+    claim = next(c for c in bound.expected.claims if c.text == FPM)
+    assert check.expected == f"{claim.quote} ({claim.section})"
 
 
 def test_three_seeds_that_are_clearly_ordered_show_every_claim_of_the_paper() -> None:

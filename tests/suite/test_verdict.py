@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlrepro.expected.cells import Printed, parse
-from mtlrepro.expected.panel import Ordering
 from mtlrepro.expected.schema import Column, KnownDeviation
 from mtlrepro.expected.tolerances import Tolerance
 from mtlrepro.suite import stats, verdict
@@ -279,7 +278,7 @@ def test_time_and_memory_are_compared_as_ratios(measured: float, expected: str) 
 
 # --- claims -----------------------------------------------------------------------------------------------------------
 
-ENTRY = Ordering("A beats B", "A", (("", "B"),), (("seg", "seg"), ("dep", "dep")), "Sec. 1", "we beat B")
+TEXT = "A beats B"
 
 
 def against(label: str, paired: list[float], spread: tuple[float, int] | None = None) -> Comparison:
@@ -287,16 +286,16 @@ def against(label: str, paired: list[float], spread: tuple[float, int] | None = 
 
 
 def said_of(*comparisons: Comparison) -> Check:
-    return verdict.tested_claim(ENTRY, list(comparisons))
+    return verdict.tested_claim(TEXT, list(comparisons))
 
 
 def exact(*gains: float) -> Check:
-    return verdict.exact_claim(ENTRY, [Comparison(f"column {i}", g, [], None, 1) for i, g in enumerate(gains)])
+    return verdict.exact_claim(TEXT, [Comparison(f"column {i}", g, [], None, 1) for i, g in enumerate(gains)])
 
 
 def test_an_exact_claim_holds_only_on_every_column() -> None:
     check = exact(1.0, 0.5)
-    assert (check.verdict, check.tier, check.expected, check.reason) == ("PASS", "conformance", "we beat B", "")
+    assert (check.verdict, check.tier, check.subject, check.reason) == ("PASS", "conformance", TEXT, "")
     check = exact(1.0, -0.5)
     assert (check.verdict, check.reason) == ("FAIL", "not so on column 1: -0.5")
     assert exact(0.0).verdict == "FAIL"  # a tie beats nobody
@@ -305,7 +304,7 @@ def test_an_exact_claim_holds_only_on_every_column() -> None:
 
 def test_a_tested_claim_passes_only_if_every_comparison_shows_it() -> None:
     check = said_of(against("Seg", [0.5, 0.7, 0.6]), against("Dep", [0.01, 0.012, 0.011]))
-    assert (check.verdict, check.tier, check.expected, check.n) == ("PASS", "full", "we beat B", 3)
+    assert (check.verdict, check.tier, check.subject, check.n) == ("PASS", "full", TEXT, 3)
     assert check.reason == "p = 0.0046 (t test, paired by seed)"  # the larger of the two
     check = said_of(against("Seg", [0.5, 0.7, 0.6]), against("Dep", [0.01, -0.012, 0.011]))
     assert check.verdict == "SKIPPED"
