@@ -54,7 +54,7 @@ def read_json(path: Path, mend: str) -> dict[str, Any]:
         value = json.loads(path.read_text())
     except OSError as error:
         raise StoreError(f"cannot be read: {error.strerror or error}", file=path, mend=mend) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"not valid JSON: {error}", file=path, mend=mend) from error
     if not isinstance(value, dict):
         raise StoreError(f"holds a {type(value).__name__}, not an object", file=path, mend=mend)

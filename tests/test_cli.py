@@ -156,20 +156,6 @@ def test_a_figure_better_than_its_band_fails_only_with_strict(
     assert (verdicts.count("IMPROVED"), verdicts.count("PASS")) == (3, 5)
 
 
-def test_a_table_without_recipes_is_reported_as_missing_and_trains_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folders = ["--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]
-    assert main(["run", "jtr/2/onelabel", *folders, "--strict"]) == 0
-    (table,) = json.loads((tmp_path / "report" / "report.json").read_text())["tables"]
-    assert table["panel"] == "onelabel"
-    verdicts = {c["verdict"] for r in table["rows"] for c in r["checks"]}
-    assert "MISSING" in verdicts
-    assert verdicts <= {"MISSING", "QUOTED"}
-    assert not list((tmp_path / "runs").glob("*/result.json"))
-    assert capsys.readouterr().err == ""
-
-
 def test_results_are_recorded_by_another_verb(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main(["run", "mti_net/7a", "--record"])
@@ -241,3 +227,39 @@ def test_a_damaged_sample_stops_before_training(
     assert "ERROR" in text
     assert "3.png" in text
     assert not list((tmp_path / "runs").glob("*/result.json"))
+
+
+@pytest.mark.parametrize("arguments", [["run", "jtr/1"], ["profile", "jtr/1"], ["profile", "mti_net/7b"]])
+def test_tables_without_a_row_that_can_be_run_are_told(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = ["--suites", str(ROOT / "suites")]
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, *where]) == 2
+    error = capsys.readouterr().err
+    assert "no row of these tables" in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("TABLE = (", "SyntaxError"),
+        ("import no_such_module", "ModuleNotFoundError"),
+        ("from mtlrepro.suite.table import Table\nTABLE = Table(papr='x')", "TypeError"),
+        ("from mtlrepro.suite.table import Table\nTABLE = Table('p', 'd', '1', rows='abc')", "declares no TABLE"),
+        ("TABLE = 3", "declares no TABLE"),
+    ],
+)
+def test_a_broken_suite_file_is_one_line(
+    text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "suites" / "p" / "test_d_table_1.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    assert main(["list", "--suites", str(tmp_path / "suites")]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert str(file) in error
+    assert error.count("\n") == 1

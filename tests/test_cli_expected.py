@@ -249,13 +249,19 @@ def test_a_checksum_file_that_is_missing_is_told(tmp_path: Path, capsys: pytest.
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["audit", "jtr/3", "--out"], ["findings", "jtr", "--out"]])
+@pytest.mark.parametrize("arguments", [["audit", "jtr/3", "--out", "below"], ["findings", "jtr", "--out", "below.md"]])
 def test_a_place_that_cannot_be_written_is_told(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    assert main([*arguments, str(tmp_path / "file" / "below")]) == 2
+    assert main([*arguments[:-1], str(tmp_path / "file" / arguments[-1])]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_findings_are_a_page_in_markdown_or_html(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["findings", "jtr", "--out", str(tmp_path / "f.pdf")]) == 2
+    assert "Name a .md or .html file" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_rows_and_cells_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:

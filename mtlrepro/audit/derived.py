@@ -89,6 +89,9 @@ class _Delta:
         self.against = str(self.reference) if self.reference else "the gains printed beside it"
 
     def interval(self, reading: Reading | None = None) -> Interval:
+        at = self.reference
+        if at is not None and at.table is self.panel.printed and (at.panel, at.row) == (self.panel.key, self.row):
+            return Interval(0.0, 0.0)  # the baseline row itself
         over = (reading.over if reading else ()) or self.panel.averaged(self.row, self.column)
         gains = [self._gain(metric, reading) for metric in over]
         return total(gains) * (1.0 / ((reading.divisor if reading else 0) or len(over)))

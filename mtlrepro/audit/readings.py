@@ -1,10 +1,12 @@
 """`expected/<paper>/audit.toml`: readings under which a printed value follows that does not follow as printed.
 
-A reading is checked, never believed: it explains a cell only if the cell follows under it.
+A reading is checked: it explains a cell only if the cell follows under it. Two kinds cannot be: "stated" is a sentence
+that no arithmetic can check, and "open" says that no reading is known.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,7 +16,7 @@ from mtlrepro.expected.cells import Printed, parse
 from mtlrepro.expected.load import load_table, table_file
 from mtlrepro.expected.tomlfile import check_known, read_toml, take_all
 
-_ANY = ("stated", "open")
+_ANY = HOW_LAST = ("stated", "open")
 HOW = {
     "delta": ("baseline", "subset", "divisor", "precision", "runs", "truncated", *_ANY),
     "mean": _ANY,
@@ -68,20 +70,20 @@ class Reading:
 
 @cache
 def load_readings(root: Path, paper: str) -> tuple[Reading, ...]:
-    """The readings of a paper; none if it has no `audit.toml`.
+    """The readings of a paper, those that can be checked first; none if it has no `audit.toml`.
 
     Raises:
         SpecError: unknown key, kind, table, row or column, or an entry without what its `how` needs.
     """
     path = root / paper / "audit.toml"
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):
         return ()
     raw = read_toml(path)
     check_known("key", raw, ("readings",), path, None)
     readings = tuple(take_all(Reading, raw, "readings", path))
     for i, reading in enumerate(readings):
         _check(reading, root, paper, path, f"readings[{i}]")
-    return readings
+    return tuple(sorted(readings, key=lambda r: HOW_LAST.index(r.how) if r.how in HOW_LAST else -1))
 
 
 def _check(reading: Reading, root: Path, paper: str, path: Path, where: str) -> None:
@@ -98,6 +100,12 @@ def _check(reading: Reading, root: Path, paper: str, path: Path, where: str) -> 
     check_known("claim", reading.claims, [c.text for c in table.claims], path, f"{where}.claims")
     for metric, text in reading.baseline.items():
         parse(text, file=str(path), field=f"{where}.baseline.{metric}")
+    for metric, half in reading.precision.items():
+        if isinstance(half, bool) or not isinstance(half, int | float) or not 0 < half < math.inf:
+            mend = "Give half of a unit, above 0"
+            raise SpecError(f"{half!r}", file=path, field=f"{where}.precision.{metric}", mend=mend)
+    if reading.divisor < 0:
+        raise SpecError(f"{reading.divisor}", file=path, field=f"{where}.divisor", mend="Give a positive number")
     needs = {
         "baseline": reading.baseline,
         "subset": reading.over,

@@ -31,7 +31,7 @@ VERBS: dict[str, type[Verb]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0 fine, 1 a verdict is not green, 2 bad input."""
+    """Entry point; returns the exit code: 0 fine, 1 a row does not hold, 2 bad input or nothing to run."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         "mtlrepro", description="Does the table hold? Reproduce multi-task dense-prediction tables."

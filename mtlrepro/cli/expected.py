@@ -14,7 +14,7 @@ class Expected(Verb):
     summary = "record measured results as the reference for regressions, guard printed strings, export a table"
     examples = """examples:
   mtlrepro expected update                              what the run store holds -> expected/measured/<machine>/
-  mtlrepro expected update mti_net --runs nightly/runs
+  mtlrepro expected update --runs nightly/runs
   mtlrepro expected checksums --check                   has a printed string changed?
   mtlrepro expected export mti_net/2a --format latex --report report/report.json"""
 
@@ -22,7 +22,6 @@ class Expected(Verb):
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         update = actions.add_parser("update", help="write finished runs of the store to expected/measured/<machine>/")
-        update.add_argument("tables", nargs="*", metavar="TABLE", help="paper, dataset or table (default: all)")
         update.add_argument("--runs", type=Path, default=Path("runs"), help="run store (default: runs/)")
         add_suites(update)
         sums = actions.add_parser("checksums", help="write expected/checksums.json, or compare with it")
@@ -46,7 +45,7 @@ def _update(options: argparse.Namespace) -> int:
     from mtlrepro.suite.store import Store
     from mtlrepro.suite.table import discover, select
 
-    tables = select(list(discover(options.suites)), options.tables)
+    tables = select(list(discover(options.suites)), [])
     folder = options.suites.resolve().parent / "expected" / "measured"
     files = recorded.update(tables, Store(options.runs).finished(), folder, command())
     if not files:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from mtlrepro.cli.base import Verb, add_expected
-from mtlrepro.errors import unknown
+from mtlrepro.errors import SpecError, unknown
 
 
 class Findings(Verb):
@@ -49,6 +49,8 @@ class Findings(Verb):
         if options.out is None:
             print(render_page_markdown(page), end="")
             return 0
+        if options.out.suffix not in (".md", ".html"):
+            raise SpecError(f"{options.out.suffix!r}", file=options.out, field="--out", mend="Name a .md or .html file")
         render = render_page_html if options.out.suffix == ".html" else render_page_markdown
         write_atomic(options.out, render(page).encode())
         print(options.out)

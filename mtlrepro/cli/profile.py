@@ -8,6 +8,7 @@ from dataclasses import replace
 from tabulate import tabulate
 
 from mtlrepro.cli.base import Verb, add_suites
+from mtlrepro.errors import SpecError
 
 
 class Profile(Verb):
@@ -41,11 +42,10 @@ class Profile(Verb):
         from mtlrepro.tasks import make_tasks
 
         specs = {
-            s: None
-            for b in select(list(discover(options.suites)), options.tables)
-            for r in b.table.rows
-            for s in r.specs
+            s: None for b in select(list(discover(options.suites)), options.tables) for r in b.rows for s in r.specs
         }
+        if not specs:
+            raise SpecError("no row of these tables has a network here", mend="See `mtlrepro list --rows`")
         lines, uncounted = [], {}
         for spec in specs:
             tasks = make_tasks(

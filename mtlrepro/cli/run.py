@@ -93,6 +93,11 @@ class Run(Verb):
             tables, tier = [compare(c)], OWN_TIER
         else:
             tables, tier = select(list(discover(options.suites)), options.tables), options.tier
+        if not any(row.specs for bound in tables for row in bound.rows):
+            reasons = sorted({row.missing or "quoted" for bound in tables for row in bound.rows})
+            raise SpecError(
+                f"no row of these tables can be run: {'; '.join(reasons)}", mend="See `mtlrepro list --rows`"
+            )
         progress = ProgressLine(width=shutil.get_terminal_size().columns)
         session = Session(
             Options(tier, options.seeds, options.runs, options.report, options.data_root, options.strict),

@@ -10,6 +10,9 @@ from mtlrepro.errors import SpecError
 NO_VALUE = ("-", "↓", "*", "?")
 """Nothing; the row that others refer to; not given by the authors; lost in the available text."""
 
+LONGEST = 40
+"""Characters of the longest cell: nobody prints more."""
+
 IDEM = "idem"
 """Repeats the cell of the set that the table's `idem` names."""
 
@@ -30,10 +33,11 @@ class Printed:
         percent: a percent sign follows.
         sd: printed standard deviation, None without one.
         reasoned: lost in the available text and reasoned out from other places.
+        kind: "time" or "GiB" for such cells, else empty.
 
     Example:
         >>> parse("- 1.71")
-        Printed(text='- 1.71', value=-1.71, half_unit=0.005, percent=False, sd=None, reasoned=False)
+        Printed(text='- 1.71', value=-1.71, half_unit=0.005, percent=False, sd=None, reasoned=False, kind='')
         >>> parse("67.43 ± 0.15").sd, parse("8h 30m").value, parse("+57%").percent
         (0.15, 8.5, True)
     """
@@ -44,6 +48,7 @@ class Printed:
     percent: bool = False
     sd: float | None = None
     reasoned: bool = False
+    kind: str = ""
 
 
 def parse(text: str, *, file: str | None = None, field: str | None = None) -> Printed | None:
@@ -59,13 +64,15 @@ def parse(text: str, *, file: str | None = None, field: str | None = None) -> Pr
         return None
     reasoned = plain.startswith("? ")
     plain = plain.removeprefix("? ")
-    if time := _TIME.fullmatch(plain):
-        return Printed(text, int(time[1]) + int(time[2]) / 60, 0.5 / 60, reasoned=reasoned)
-    match = _NUMBER.fullmatch(plain)
+    short = plain if len(plain) <= LONGEST else ""
+    if time := _TIME.fullmatch(short):
+        return Printed(text, int(time[1]) + int(time[2]) / 60, 0.5 / 60, reasoned=reasoned, kind="time")
+    match = _NUMBER.fullmatch(short)
     if match is None:
         mend = "Use the digits as printed, or one of '-', '↓', '*', '?', 'idem'"
         raise SpecError(f"printed string {text!r} is not a number", file=file, field=field, mend=mend)
     sign, digits, decimals, unit, sd, _ = match.groups()
     value = float(digits) * (-1 if sign == "-" else 1)
     half_unit = 0.5 * 10.0 ** -len(decimals or "")
-    return Printed(text, value, half_unit, unit == "%", float(sd) if sd else None, reasoned)
+    kind = "GiB" if unit == "GiB" else ""
+    return Printed(text, value, half_unit, unit == "%", float(sd) if sd else None, reasoned, kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,7 +62,7 @@ def load_findings(root: Path, paper: str) -> tuple[Finding, ...]:
         SpecError: unknown or missing key, a table that does not exist, a setting that does not exist, an id twice.
     """
     path = root / paper / "findings.toml"
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):
         return ()
     raw = read_toml(path)
     check_known("key", raw, ("findings",), path, None)
@@ -71,6 +72,10 @@ def load_findings(root: Path, paper: str) -> tuple[Finding, ...]:
     for finding in findings:
         where = f"findings {finding.id!r}"
         check_known("table", finding.tables, [*tables, ALL], path, f"{where}.tables")
+        prefix = re.escape(paper.replace("_", "-"))
+        if not re.fullmatch(rf"{prefix}(-[a-z0-9]+)+", finding.id):
+            mend = f"Write it in kebab case and begin with {prefix}-"
+            raise SpecError(f"{finding.id!r} as an id", file=path, field=f"{where}.id", mend=mend)
         if not finding.tables:
             raise SpecError("no table", file=path, field=f"{where}.tables", mend="Name those it matters to, or '*'")
         if ids.count(finding.id) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -27,6 +28,12 @@ from mtlrepro.expected.tomlfile import build, check_known, read_toml, take_all, 
 
 SCHEMA_VERSION = 2
 
+SELECTIONS = ("last", "best on test", "unknown")
+"""Which weights the authors judged."""
+
+FILES = ("findings.toml", "audit.toml")
+"""What a paper's folder may hold besides its tables."""
+
 
 def table_file(root: Path, paper: str, table: str) -> Path:
     """Where a table is kept."""
@@ -39,7 +46,14 @@ def table_files(root: Path) -> list[Path]:
     Raises:
         SpecError: no such folder, or no table in it.
     """
-    files = [f for f in root.glob("*/table_*.toml") if f.is_file()]
+    folders = (
+        [f for f in root.iterdir() if f.is_dir() and f.name != "measured" and f.name[0] != "."] if root.is_dir() else []
+    )
+    files = [f for folder in folders for f in folder.iterdir() if f.name not in FILES and f.name[0] != "."]
+    for file in files:
+        if not re.fullmatch(r"table_\w+\.toml", file.name) or not file.is_file():
+            mend = f"A paper's folder holds table_<id>.toml, {' and '.join(FILES)} alone"
+            raise SpecError("does not belong here", file=file, mend=mend)
     if not files:
         raise SpecError("no tables", file=root, mend="Run from the checkout, or name the folder with --expected")
     return sorted(files, key=lambda f: (f.parent.name, natural(f.stem)))
@@ -85,6 +99,10 @@ def load_table(path: Path) -> PrintedTable:
     said["claims"] = tuple(take_all(Claim, raw, "claims", path))
     said["deviations"] = tuple(take_all(KnownDeviation, raw, "deviations", path))
     table = build(PrintedTable, {**raw, **said}, path, "table")
+    for name, says, is_ in (("paper", table.paper, path.parent.name), ("table", table.table, path.stem[6:])):
+        if says != is_:
+            mend = "Make the file's name and folder agree with it"
+            raise SpecError(f"says {says!r}, its place says {is_!r}", file=path, field=name, mend=mend)
     _Check(table).all()
     return table
 
@@ -138,6 +156,7 @@ class _Check:
 
     def uniqueness(self) -> None:
         table = self.table
+        self.known("selection", table.selection, list(SELECTIONS), "selection")
         if table.runs < 1:
             self.refuse(f"{table.runs} runs", "runs", "Give the number of runs behind a cell, 1 if it is not stated")
         sets, groups = [s.key for s in table.sets], [g.key for g in table.groups]
@@ -158,7 +177,7 @@ class _Check:
         if column.metric not in (*RESOURCES, "delta_m") and not re.fullmatch(r"\w+\.\w+", column.metric):
             mend = f"Use <task>.<figure>, delta_m, {', '.join(RESOURCES)}"
             self.refuse(f"unknown metric {column.metric!r}", f"{where}.metric", mend)
-        self.vocabulary.check(column.metric, column.protocol, column.better, file=self.file, field=where)
+        self.vocabulary.check(column.metric, column.protocol, column.better, column.unit, file=self.file, field=where)
         if column.relative and column.metric not in RESOURCES:
             self.refuse(f"{column.metric} is relative", f"{where}.relative", "Only resources can be")
         if (column.metric == "delta_m") != bool(column.over):
@@ -196,6 +215,13 @@ class _Check:
             if text == IDEM and self.table.value(row, column) is None:
                 mend = "Give the column's set an `idem`, and the row a number there"
                 self.refuse("'idem' repeats nothing", f"{where}.{key}", mend)
+            signed = column.metric == "delta_m" or relative
+            kind = "" if relative else {"h": "time", "GiB": "GiB"}.get(column.unit, "")
+            if cell and ((cell.value < 0 and not signed) or cell.kind != kind):
+                mend = (
+                    f"Cells of {column.metric} in {column.unit or 'no unit'} are neither negative nor of another form"
+                )
+                self.refuse(f"{cell.text!r} does not fit", f"{where}.{key}", mend)
             if cell and column.metric in RESOURCES and cell.percent != relative:
                 mend = "Relative cells, and they alone, end in a percent sign; the baseline row's are absolute"
                 self.refuse(f"{cell.text!r} does not fit", f"{where}.{key}", mend)
@@ -212,6 +238,12 @@ class _Check:
             self.refuse("differs in length from columns", f"{where}.over_columns", "Give one for each of columns")
         if claim.row in claim.over and not claim.over_columns:
             self.refuse(f"{claim.row!r} against itself", f"{where}.over", "Name another row, or over_columns")
+        if [c.text for c in self.table.claims].count(claim.text) > 1:
+            self.refuse(f"{claim.text!r} is there twice", f"{where}.text", "Give every claim a text of its own")
+        for mine, theirs in zip(claim.columns, claim.over_columns, strict=False):
+            a, b = self.table.column(mine), self.table.column(theirs)
+            if (a.figure, a.unit, a.relative) != (b.figure, b.unit, b.relative):
+                self.refuse(f"{mine!r} against {theirs!r}", f"{where}.over_columns", "Compare a figure with itself")
         sides = [{self.table.column(k).set for k in keys} for keys in (claim.columns, claim.over_columns)]
         if claim.over_columns and max(map(len, sides)) > 1:
             self.refuse("columns of several sets", f"{where}.over_columns", "Write one claim for each set")
@@ -219,6 +251,9 @@ class _Check:
     def deviation(self, deviation: KnownDeviation, where: str) -> None:
         self.known("row", deviation.row, self.rows, f"{where}.row")
         self.known("column", deviation.column, self.keys, f"{where}.column")
+        if not math.isfinite(deviation.observed) or not re.fullmatch(r"\d{4}-\d\d-\d\d", deviation.date):
+            mend = "Give a finite `observed` and a `date` such as 2026-11-22"
+            self.refuse(f"observed {deviation.observed}, date {deviation.date!r}", where, mend)
         if self.table.column(deviation.column).metric not in RESOURCES:
             mend = "A trained figure never repeats within 1 %: only resources can be registered"
             self.refuse(f"{deviation.column!r} is trained", f"{where}.column", mend)

@@ -55,18 +55,20 @@ def locate(place: Place, table: PrintedTable, group: str, set_: str, row: str) -
         if not file.exists():
             known = [f"{f.parent.name}/{f.stem.removeprefix('table_')}" for f in table_files(root)]
             wanted = f"{place.paper or table.paper}/{place.table or table.table}"
-            raise unknown("table", wanted, known, file=table.file, field=f"place {place}")
+            raise unknown("table", wanted, known, file=table.file, field=f"row {row!r}: place {place}")
         target = load_table(file)
     for kind, key, parts in (("group", place.group, target.groups), ("set", place.set, target.sets)):
         if key and key not in [p.key for p in parts]:
-            raise unknown(kind, key, [p.key for p in parts], file=table.file, field=f"place {place}")
+            raise unknown(kind, key, [p.key for p in parts], file=table.file, field=f"row {row!r}: place {place}")
     where = place.group or (group if target.part("groups", group).key else "")
     which = place.set or (set_ if target.part("sets", set_).key else "")
     found = next((r for r in target.rows if (r.group, r.name) == (where, place.row or row)), None)
     if found is None:
         wanted = "/".join(filter(None, (where, place.row or row)))
         known = [r.id for r in target.rows]
-        raise unknown(f"row of table {target.table}", wanted, known, file=table.file, field=f"place {place}")
+        raise unknown(
+            f"row of table {target.table}", wanted, known, file=table.file, field=f"row {row!r}: place {place}"
+        )
     return Located(target, where, which, found)
 
 
@@ -223,10 +225,6 @@ class Panel:
         """The metrics that a row's Δ_m averages: those of its column but for cells printed as a dash."""
         none = {c.metric for c in self.columns if row.cells.get(c.key, "").translate(DASHES) == "-"}
         return tuple(m for m in column.over if m not in none)
-
-    def printed_metrics(self, row: str) -> dict[str, float]:
-        """Metric id -> printed value in the metric's own unit, for the trained metrics of one row."""
-        return trained(self.metrics(self.row(row)))
 
     def relative(self, row: str, column: Column) -> bool:
         """Whether the paper prints this cell relative to the baseline row."""

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from mtlrepro.errors import SpecError, unknown
+from mtlrepro.expected.schema import UNITS
 from mtlrepro.expected.tomlfile import check_known, read_toml, take_all
 
 
@@ -17,12 +18,14 @@ class Protocol:
     Attributes:
         id: "<name>/<variant>@<version>".
         figures: figures it defines -> "higher" or "lower"; "iou" stands for every "iou_<class>".
+        units: units that columns of it may have.
         says: the rule, in a sentence or two.
         source: whose rule it is.
     """
 
     id: str
     figures: dict[str, str]
+    units: tuple[str, ...]
     says: str
     source: str
 
@@ -43,8 +46,8 @@ class Vocabulary:
         """Every figure that some protocol defines."""
         return sorted({figure for p in self.protocols.values() for figure in p.figures})
 
-    def check(self, metric: str, protocol: str, better: str, *, file: Path, field: str) -> None:
-        """Raise a `SpecError` with the nearest valid name unless the three exist and fit together."""
+    def check(self, metric: str, protocol: str, better: str, unit: str, *, file: Path, field: str) -> None:
+        """Raise a `SpecError` with the nearest valid name unless the four exist and fit together."""
         task, _, figure = metric.rpartition(".")
         if protocol not in self.protocols:
             raise unknown("protocol", protocol, self.protocols, file=file, field=f"{field}.protocol")
@@ -57,6 +60,8 @@ class Vocabulary:
         if direction != better:
             mend = f"{protocol} says {direction}"
             raise SpecError(f"{better!r} for {metric}", file=file, field=f"{field}.better", mend=mend)
+        if unit not in known.units:
+            raise unknown(f"unit of {protocol}", unit, known.units, file=file, field=f"{field}.unit")
 
 
 @cache
@@ -75,5 +80,6 @@ def load_vocabulary(path: Path) -> Vocabulary:
             if direction not in ("higher", "lower"):
                 where = f"protocols[{i}].figures.{figure}"
                 raise unknown("direction", str(direction), ("higher", "lower"), file=path, field=where)
+        check_known("unit", entry.units, UNITS, path, f"protocols[{i}].units")
         protocols[entry.id] = entry
     return Vocabulary(tuple(tasks), protocols, path)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mtlrepro.errors import SpecError
+from mtlrepro.errors import SpecError, unknown
+from mtlrepro.expected.protocols import load_vocabulary
 from mtlrepro.expected.tomlfile import check_known, read_toml, take_all
+
+SPEED = ("step_ms", "vram_bytes")
+"""Figures of a run's speed that are recorded and compared."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,28 @@ def load_tolerances(path: Path) -> Tolerances:
     tolerances, margins = take_all(Tolerance, raw, "tolerance", path), take_all(Margin, raw, "margin", path)
     regressions = take_all(Regression, raw, "regression", path)
     check_known("key", raw, ("tolerance", "margin", "regression"), path, None)
+    vocabulary = load_vocabulary(path.with_name("protocols.toml"))
     for i, entry in enumerate(tolerances):
-        if entry.relative < 0 or entry.absolute < 0:
-            raise SpecError("negative tolerance", file=path, field=f"tolerance[{i}]", mend="Give amounts of 0 or more")
+        if not any(p.startswith(entry.protocol) for p in vocabulary.protocols):
+            raise unknown("protocol", entry.protocol, vocabulary.protocols, file=path, field=f"tolerance[{i}].protocol")
+        if not (0 <= entry.relative < math.inf and 0 <= entry.absolute < math.inf):
+            mend = "Give finite amounts of 0 or more"
+            raise SpecError("no amount", file=path, field=f"tolerance[{i}]", mend=mend)
+    for i, margin in enumerate(margins):
+        task, _, figure = margin.figure.partition(".")
+        check_known("task", [task], vocabulary.tasks, path, f"margin[{i}].figure")
+        check_known("figure", [figure], vocabulary.figures(), path, f"margin[{i}].figure")
+        if not 0 <= margin.margin < 1:
+            raise SpecError(f"{margin.margin}", file=path, field=f"margin[{i}].margin", mend="Give a fraction below 1")
     for i, limit in enumerate(regressions):
-        if limit.ratio <= 1:
+        check_known("figure", [limit.figure], SPEED, path, f"regression[{i}].figure")
+        if not 1 < limit.ratio < math.inf:
             raise SpecError(f"ratio {limit.ratio}", file=path, field=f"regression[{i}]", mend="Give a factor above 1")
+    for kind, names in (
+        ("tolerance", [t.protocol for t in tolerances]),
+        ("margin", [m.figure for m in margins]),
+        ("regression", [r.figure for r in regressions]),
+    ):
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise SpecError(f"{twice[0]!r} is there twice", file=path, field=kind, mend="Remove one")
     return Tolerances(tuple(tolerances), tuple(margins), tuple(regressions))

@@ -15,14 +15,13 @@ from mtlrepro.spec import fits, type_name
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file (SpecError if it is missing, unreadable or invalid)."""
     try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        mend = "Every table needs its printed values under expected/"
+        mend = "Restore it from version control"
         raise SpecError("no such file", file=path, mend=mend) from None
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}", file=path, mend="Make it a readable file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SpecError(f"not valid TOML: {error}", file=path, mend="Correct the file") from None
 
 

@@ -69,17 +69,21 @@ def _panel(panel: Panel, report: SessionResult | None, named: bool) -> pd.DataFr
         texts = [row.cells.get(column.key, "") for row in panel.rows]
         frame[column.title] = texts
         for tier in TIERS:
-            figures = [_figure(measured.get(row.name), info, tier, texts) for row in panel.rows]
+            figures = [
+                _figure(measured.get(row.name), info, tier, texts, panel.relative(row.name, column))
+                for row in panel.rows
+            ]
             if any(figures):
                 frame[f"{column.title} (measured, {tier})"] = figures
     return frame
 
 
-def _figure(row: RowResult | None, column: ColumnInfo, tier: str, printed: list[str]) -> str:
+def _figure(row: RowResult | None, column: ColumnInfo, tier: str, printed: list[str], relative: bool) -> str:
     value = row.measured.get(column.key) if row is not None and words.cell_tier(row, column) == tier else None
     if value is None:
         return ""
-    return words.measured(value, words.digits(column, [t for t in printed if t])).replace("−", "-")  # for parsers
+    text = words.measured(value, words.digits(column, [t for t in printed if t])).replace("−", "-")  # for parsers
+    return f"{text}%" if relative else text
 
 
 def _measured(panel: Panel, report: SessionResult | None) -> dict[str, RowResult]:

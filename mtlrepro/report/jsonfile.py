@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtlrepro.audit.items import KINDS, STATUSES
 from mtlrepro.errors import StoreError, unknown
-from mtlrepro.suite.results import SCHEMA_VERSION, TIERS, VERDICTS, SessionResult
+from mtlrepro.suite.results import SCHEMA_VERSION, TIERS, VERDICTS, Check, SessionResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +63,8 @@ def load_report(path: str | Path) -> SessionResult:
 def load_results(path: str | Path = "report/report.json") -> pd.DataFrame:
     """Every check of a `report.json` as a pandas frame, one line each.
 
-    Columns: paper, table, panel, dataset, row, kind, subject (column key, metric or claim), tier, verdict, expected,
-    measured, difference, band, bound_by, n, s, s_from, p, holm, reason.
+    Columns: paper, table, panel, dataset, row (empty for claims), kind, subject, verdict, tier, expected, measured,
+    difference, band, bound_by, n, s, reason, p, holm, s_from.
 
     Args:
         path: `report.json` as a session writes it.
@@ -80,7 +80,8 @@ def load_results(path: str | Path = "report/report.json") -> pd.DataFrame:
         for row in table.rows:
             lines += [{**place, "row": row.name, **dataclasses.asdict(check)} for check in row.checks]
         lines += [{**place, "row": "", **dataclasses.asdict(check)} for check in table.claims]
-    return pd.DataFrame(lines)
+    place_columns = ["paper", "table", "panel", "dataset", "row"]
+    return pd.DataFrame(lines, columns=[*place_columns, *(f.name for f in dataclasses.fields(Check))])
 
 
 def parse_report(value: Any, path: Path = Path("report.json")) -> SessionResult:
@@ -131,7 +132,9 @@ def _read(hint: Any, value: Any, path: Path, where: str, owner: str) -> Any:
     if hint is float:
         if isinstance(value, str) and value in _NONFINITE:
             return _NONFINITE[value]
-        return float(value) if type(value) is int else _expect(float, value, path, where)
+        if type(value) is int and abs(value) < 1 << 1000:
+            return float(value)
+        return _expect(float, value, path, where)
     value = _expect(hint, value, path, where)
     if owner in _CHOICES and value not in _CHOICES[owner]:
         mend = f"Known: {', '.join(_CHOICES[owner])}"

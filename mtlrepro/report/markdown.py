@@ -53,7 +53,7 @@ def escape(text: object) -> str:
         'a\\\\|b &lt;b&gt;\\\\*x\\\\*'
     """
     text = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\|*`\[\]])", r"\\\1", text)
+    return re.sub(r"([\\|*`$\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def _opening(content: Content) -> list[str]:

@@ -155,6 +155,8 @@ def percent(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as a person would say them."""
+    if not math.isfinite(seconds):
+        return NONE
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from mtlrepro.expected.panel import Ordering
@@ -18,7 +19,7 @@ def judge_claim(entry: Ordering, here: Evidence) -> Check:
     lacking = [name for there, name in sides if there is None or name not in there.rows]
     if lacking:
         return Check("claim", entry.text, "SKIPPED", expected=quote, reason=f"row {lacking[0]!r} was not selected")
-    columns = [(here.panel.column(mine), theirs) for mine, theirs in entry.columns]
+    columns = [(here.panel.printed.column(mine), theirs) for mine, theirs in entry.columns]
     counted = all(c.metric in COUNTED for c, _ in columns)
     rows = [there.rows[name] for there, name in sides if there is not None]
     if not counted and {r.service.tier for r in rows} != {"full"}:
@@ -28,7 +29,7 @@ def judge_claim(entry: Ordering, here: Evidence) -> Check:
     for column, theirs in columns:
         for there, name in sides[1:]:
             assert there is not None
-            other = there.panel.column(theirs)
+            other = there.panel.printed.column(theirs)
             ours, rival = here.value(entry.row, column), there.value(name, other)
             for who, where, found in ((entry.row, here, ours), (name, there, rival)):
                 if found is None:
@@ -38,6 +39,9 @@ def judge_claim(entry: Ordering, here: Evidence) -> Check:
                     return Check("claim", entry.text, word, expected=quote, reason=reason)
             assert ours is not None
             assert rival is not None
+            if not math.isfinite(rival.mean):
+                reason = f"row {name!r} diverged and cannot be compared with"
+                return Check("claim", entry.text, "SKIPPED", expected=quote, reason=reason)
             sign = 1.0 if column.better == "higher" else -1.0
             label = column.title if len(sides) == 2 else f"{column.title} against {name}"
             comparisons.append(

@@ -8,10 +8,10 @@ from dataclasses import replace
 from mtlrepro.audit.run import audit_panel
 from mtlrepro.expected.findings import load_findings
 from mtlrepro.expected.schema import COUNTED, RESOURCES, Column, PrintedRow
+from mtlrepro.expected.tolerances import SPEED
 from mtlrepro.suite import verdict
 from mtlrepro.suite.claims import judge_claim
 from mtlrepro.suite.evidence import Evidence, RowEvidence, better, main_figure, value_of
-from mtlrepro.suite.recorded import SPEED
 from mtlrepro.suite.results import Check, ColumnInfo, RowResult, TableResult
 
 
@@ -79,6 +79,8 @@ class _PanelJudge:
         if self.headline is None:
             return {}
         delta = {kind: value_of(v).mean for kind, v in self.evidence.deltas(line.name, self.headline).items()}
+        if self.evidence.rows[line.name].service.tier != "full":  # synthetic scenes against the paper's dataset
+            delta.pop("printed", None)
         paper = self.panel.cell(line, self.headline)
         return {**delta, "paper": paper.value} if paper is not None else delta
 
@@ -98,6 +100,8 @@ class _PanelJudge:
 
         if line.origin != "run":
             return without("QUOTED", line.source)
+        if cell.reasoned:
+            return without("SKIPPED", "the print is lost in the available text; this value was reasoned out")
         if not row.row.specs:
             return without("MISSING", row.service.not_run)
         if column.metric in COUNTED and value is not None:
@@ -174,7 +178,13 @@ class _PanelJudge:
 
 
 def _failure(row: RowEvidence) -> list[Check]:
-    return [Check("run", "training", "ERROR", row.service.tier, reason=row.error)] if row.error else []
+    if row.error:
+        return [Check("run", "training", "ERROR", row.service.tier, reason=row.error)]
+    views = {figure.partition(".")[0] for r in row.records for record in r for figure in record["metrics"]}
+    if views and row.row.view not in views:
+        reason = f"its runs have no view {row.row.view!r}, only {', '.join(sorted(views))}"
+        return [Check("run", "view", "ERROR", row.service.tier, reason=reason)]
+    return []
 
 
 def _against_trivial(row: RowEvidence) -> dict[str, tuple[list[float], float]]:

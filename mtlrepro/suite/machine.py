@@ -17,5 +17,6 @@ def machine(environment: Mapping[str, str]) -> str:
     """
     gpus = environment.get("gpu", "none")
     names = dict.fromkeys(gpus.split(", "))  # a run takes one GPU, however many there are
-    text = f"{environment['cpu']} {environment['cores']} cores" if gpus == "none" else " ".join(names)
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    cpu, cores = environment.get("cpu", "unknown"), environment.get("cores", "some")
+    text = f"{cpu} {cores} cores" if gpus == "none" else " ".join(names)
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unknown"

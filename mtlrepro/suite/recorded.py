@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlrepro.errors import StoreError
+from mtlrepro.expected.tolerances import SPEED
 from mtlrepro.files import read_json, write_json
 from mtlrepro.spec import RunSpec, digest
 from mtlrepro.suite import stats
@@ -21,8 +22,6 @@ from mtlrepro.suite.table import BoundTable
 from mtlrepro.suite.tiers import TRAINED_TIERS, TWINS
 
 SCHEMA_VERSION = 2
-SPEED = ("step_ms", "vram_bytes")
-"""Figures of a record's `speed` that are kept."""
 
 
 class Recorded:
@@ -79,7 +78,8 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(sources, dict):
         raise StoreError("not an object", file=path, field="provenance", mend=mend)
     for key, run in runs.items():
-        if not isinstance(run, dict) or run.get("provenance") not in sources:
+        mark = run.get("provenance") if isinstance(run, dict) else None
+        if not isinstance(mark, str) or mark not in sources:
             raise StoreError("names no provenance", file=path, field=f"runs.{key}.provenance", mend=mend)
         for part in ("metrics", "speed"):
             figures = run.get(part)
@@ -99,8 +99,17 @@ def update(tables: Sequence[BoundTable], finished: Iterable[Finished], folder: P
     one machine, the environment with most seeds counts, and among equals the youngest. Specs that are not in the
     store stay as they were recorded.
 
+    Args:
+        tables: all tables, since rows of several tables read one run.
+        finished: the runs of a store.
+        folder: `expected/measured/`.
+        command: recorded with the figures.
+
     Returns:
         The files written, one a machine and tier; none if no finished run belongs to a row.
+
+    Raises:
+        StoreError: a spec has fewer seeds here than it was recorded with; nothing is written then.
     """
     wanted = _wanted(tables)
     groups: dict[tuple[str, str, str], dict[str, list[Finished]]] = {}
@@ -119,14 +128,25 @@ def update(tables: Sequence[BoundTable], finished: Iterable[Finished], folder: P
         mark = digest(provenance, length=8)
         marks.setdefault(path, {})[mark] = provenance
         files.setdefault(path, {})[key] = {**_figures(runs, wanted[tier, key]), "provenance": mark}
+    known_files = {p: _read(p) if p.exists() else {"runs": {}, "provenance": {}} for p in files}
     for path, runs_of in files.items():
-        known = _read(path) if path.exists() else {"runs": {}, "provenance": {}}
+        for key, entry in runs_of.items():
+            had, has = _seeds(known_files[path]["runs"].get(key, {})), _seeds(entry)
+            if has < had:
+                text = f"{entry['label']} has {has} seeds in the store and was recorded with {had}"
+                mend = f"Run it with --seeds {had}, or delete its entry to record fewer"
+                raise StoreError(text, file=path, field=f"runs.{key}", mend=mend)
+    for path, runs_of in files.items():
+        known = known_files[path]
         merged = {**known["runs"], **runs_of}
         used = {run["provenance"] for run in merged.values()}
         sources = {k: v for k, v in {**known["provenance"], **marks[path]}.items() if k in used}
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {"schema_version": SCHEMA_VERSION, "provenance": sources, "runs": merged})
     return sorted(files)
+
+
+def _seeds(entry: dict[str, Any]) -> int:
+    return max((len(v) for v in entry.get("metrics", {}).values()), default=0)
 
 
 def _wanted(tables: Sequence[BoundTable]) -> dict[tuple[str, str], set[str]]:

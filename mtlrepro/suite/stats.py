@@ -113,15 +113,19 @@ def holm(p_values: Mapping[str, float], alpha: float = 0.05) -> dict[str, bool]:
     return rejected
 
 
-def paired_p(differences: Sequence[float], spread: tuple[float, int] | None = None) -> tuple[float, str] | None:
+def paired_p(
+    differences: Sequence[float], spread: tuple[float, int] | None = None, level: float = 0.05
+) -> tuple[float, str] | None:
     """One-sided probability of a mean difference at least this large if the two rows are alike, and the test used.
 
-    From `EXACT_FROM` seeds on every sign of every difference is flipped (exact, no normality needed); with fewer, and
-    at least two, it is Student's t on the differences; with one, Student's t with a deviation known from elsewhere.
+    From `EXACT_FROM` seeds on every sign of every difference is flipped (exact, no normality needed), provided that
+    this can reach the level; with fewer, and at least two, it is Student's t on the differences; with one seed, or
+    where all differences are equal, Student's t with a deviation known from elsewhere.
 
     Args:
         differences: row minus rival, seed by seed, positive where the row is better.
-        spread: deviation of one run and its degrees of freedom, for a single seed.
+        spread: deviation of one run and its degrees of freedom, known from other runs.
+        level: level of the decision that p is for.
 
     Returns:
         p and the name of the test; None where nothing can be tested.
@@ -135,7 +139,7 @@ def paired_p(differences: Sequence[float], spread: tuple[float, int] | None = No
     n = len(differences)
     if not all(map(math.isfinite, differences)):
         return None
-    if n >= EXACT_FROM:
+    if n >= EXACT_FROM and 2.0**-n <= level:
         values = np.asarray(differences, float)
         if n > MOST_EXACT:
             signs = np.random.default_rng(0).choice((-1, 1), size=(DRAWS, n))
@@ -146,10 +150,8 @@ def paired_p(differences: Sequence[float], spread: tuple[float, int] | None = No
             return (reached + 1) / (DRAWS + 1), "sign-flip test, paired by seed"
         return reached / 2**n, "exact sign-flip test, paired by seed"
     mean, s = mean_and_s(differences)
-    if s is not None:
-        if s == 0:
-            return (0.0 if mean > 0 else 1.0), "t test, paired by seed"
+    if s is not None and s > 1e-12 * abs(mean):
         return float(_scipy.t.sf(mean / (s / math.sqrt(n)), n - 1)), "t test, paired by seed"
     if spread is None or spread[0] == 0:
         return None
-    return float(_scipy.t.sf(mean / standard_error(spread[0], 1, 1), spread[1])), "t test, spread of other runs"
+    return float(_scipy.t.sf(mean / standard_error(spread[0], n, n), spread[1])), "t test, spread of other runs"

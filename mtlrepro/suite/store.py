@@ -36,6 +36,9 @@ HEARTBEAT = 5.0
 STALE = 60.0
 """A lock without a heartbeat for so many seconds may be taken over."""
 
+IDENTITY = ("seed", "tier", "program", "data", "weights")
+"""Keys of spec.json besides the spec, in the order of `Run`."""
+
 RESULT_KEYS = frozenset(
     {"schema_version", "key", "metrics", "trivial", "steps", "seconds", "device", "params", "speed", "weights"}
 )
@@ -135,16 +138,19 @@ class Store:
         for path in sorted(self.root.glob("*/result.json")):
             identity = read_json(path.with_name("spec.json"), mend)
             environment = read_json(path.with_name("env.json"), mend)
+            if not isinstance(environment, dict) or not all(isinstance(v, str) for v in environment.values()):
+                raise StoreError("not an object of strings", file=path.with_name("env.json"), mend=mend)
             try:
-                spec = RunSpec.from_json(identity["spec"])
-                parts = {k: identity[k] for k in ("seed", "tier", "program", "data", "weights")}
+                run = Run(RunSpec.from_json(identity["spec"]), *(identity[k] for k in IDENTITY))
             except SpecError:  # of a program with other settings: nothing here can mean it
                 continue
             except KeyError as error:
                 text = f"missing key {error}"
                 raise StoreError(text, file=path.with_name("spec.json"), mend=mend) from None
-            run = Run(spec, **parts)
-            yield Finished(run, read_result(path, path.parent.name), environment, path.stat().st_mtime)
+            if run.identity() != identity or run.key != path.parent.name:
+                text = f"is the run {run.key}, not the one that its directory names"
+                raise StoreError(text, file=path.with_name("spec.json"), mend=mend)
+            yield Finished(run, read_result(path, run.key), environment, path.stat().st_mtime)
 
     def check_writable(self) -> None:
         """Fail early, before any work, if runs cannot be stored here (StoreError)."""

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mtlrepro.audit.readings import load_readings
 from mtlrepro.errors import SpecError, unknown
+from mtlrepro.expected.findings import load_findings
 from mtlrepro.expected.load import load_table, table_file
 from mtlrepro.expected.panel import Panel, panels
 from mtlrepro.expected.tolerances import Tolerances, load_tolerances
@@ -114,6 +116,8 @@ def bind(table: Table, file: Path) -> list[BoundTable]:
         if printed_row.origin == "run" and not (row.specs or row.missing):
             raise SpecError("has neither specs nor a reason", file=file, field=row.name, mend="Give it one of them")
     tolerances = load_tolerances(root / "tolerances.toml")
+    load_findings(root, table.paper)  # read before hours of training, not after
+    load_readings(root, table.paper)
     siblings: dict[str, BoundTable] = {}
     for panel in mine:
         panel.check()
@@ -162,9 +166,13 @@ def load_suite_file(file: Path) -> Table:
     if spec is None or spec.loader is None or not file.exists():
         raise SpecError("no such suite file", file=file, mend="Name a suites/<paper>/test_<dataset>_table_<id>.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a suite file does wrong, its author wants one line that names it
+        text = f"cannot be imported: {type(error).__name__}: {error}"
+        raise SpecError(text, file=file, mend="Correct the suite file") from error
     table = getattr(module, "TABLE", None)
-    if not isinstance(table, Table):
+    if not isinstance(table, Table) or not all(isinstance(row, Row) for row in table.rows):
         raise SpecError("declares no TABLE", file=file, mend="Assign a mtlrepro.suite.table.Table to TABLE")
     return table
 

@@ -73,7 +73,7 @@ def printed(
         s=spread[0] if spread else None,
         s_from=f"{spread_from}, {spread[1]} degrees of freedom" if spread else "",
         reason=reason,
-        p=p if bound_by == "spread" else None,
+        p=p if bound_by == "spread" and math.isfinite(difference) else None,
     )
 
 
@@ -271,7 +271,7 @@ def tested_claim(text: str, comparisons: list[Comparison]) -> Check:
     comparisons = [c for c in comparisons if c.paired]
     tests = [stats.paired_p(c.paired, c.spread) for c in comparisons]
     level = ALPHA / len(comparisons)
-    opposite = [stats.paired_p([-d for d in c.paired], c.spread) for c in comparisons]
+    opposite = [stats.paired_p([-d for d in c.paired], c.spread, level) for c in comparisons]
     refuted = [
         f"{c.label}: {c.gain:+.4g}, p = {t[0]:.2g}"
         for c, t in zip(comparisons, opposite, strict=True)
@@ -284,7 +284,8 @@ def tested_claim(text: str, comparisons: list[Comparison]) -> Check:
     order = f"the means say otherwise on {', '.join(reversed_)}" if reversed_ else "the means are in that order"
     p = None if any(t is None for t in tests) else max(t[0] for t in tests if t)
     if p is None:
-        reason = f"undecided, one seed and no known spread: {order}; --seeds 3 or more can test it"
+        what = "one seed" if n == 1 else "equal differences"
+        reason = f"undecided, {what} and no known spread: {order}; --seeds 3 or more can test it"
         return said("SKIPPED", reason)
     if p <= ALPHA:
         return said("PASS", f"p = {p:.2g} ({method})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def toml(value: Any) -> str:
         return "{ " + ", ".join(f"{json.dumps(k)} = {toml(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml(v) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return str(value) if value in (math.inf, -math.inf) or value != value else json.dumps(value, ensure_ascii=False)
 
 
 def new_root(folder: Path) -> Path:

@@ -143,7 +143,7 @@ def test_a_claim_across_groups(tmp_path: Path) -> None:
     rows = [row("Ours", "more", seg="42.0"), row("Ours", "less", seg="40.0"), row("Base", "less", seg="43.0")]
     groups = [{"key": "more"}, {"key": "less"}]
     beats = claim(["less/Ours"], ["seg"], "more/Ours")
-    loses = claim(["less/Ours", "less/Base"], ["seg"], "more/Ours")
+    loses = claim(["less/Ours", "less/Base"], ["seg"], "more/Ours", text="and the baseline")
     write_table(root, [column("seg")], rows, claims=[beats, loses], baseline=None, groups=groups)
     items = audited(root, "claim")
     assert [(i.panel, i.row, i.status) for i in items] == [("more", "Ours", "follows"), ("more", "Ours", "open")]
@@ -156,3 +156,47 @@ def test_a_claim_about_gains_reads_them_as_they_are_printed(tmp_path: Path) -> N
     write_table(root, [column("seg"), delta("seg")], rows, claims=[claim(["Base"], ["delta"])])
     item = only(audited(root, "claim"))
     assert (item.status, item.against) == ("open", "Delta against Base: - 1.71, + 0.00")
+
+
+@pytest.mark.parametrize(
+    ("name", "rival", "status", "against"),
+    [
+        ("Less", "Base", "follows", "1 printed comparisons"),
+        ("Base", "More", "follows", "1 printed comparisons"),
+        ("More", "Base", "open", "Params against Base: +5%, 8.0"),
+        ("Base", "Less", "open", "Params against Less: 8.0, -5%"),
+        ("Same", "Base", "open", "Params against Base: +0%, 8.0"),
+    ],
+)
+def test_the_baseline_row_of_a_relative_column_counts_as_0_percent(
+    tmp_path: Path, name: str, rival: str, status: str, against: str
+) -> None:
+    root = new_root(tmp_path)
+    rows = [row(n, params=p) for n, p in {"Base": "8.0", "Less": "-5%", "More": "+5%", "Same": "+0%"}.items()]
+    write_table(root, [column("params", relative=True)], rows, claims=[claim([rival], ["params"], name)])
+    item = only(audited(root, "claim"))
+    assert (item.status, item.against) == (status, against)
+    assert item.off == (0 if status == "follows" or name == "Same" else -5)
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "why"),
+    [
+        ({}, "no panel"),
+        ({"Theirs": {"seg2": "1.0"}}, "no such row in the panel"),
+        ({"Base": {"dep2": "1.0"}}, "no such column in the panel"),
+    ],
+)
+def test_a_rival_that_its_panel_does_not_print_cannot_be_compared(
+    tmp_path: Path, elsewhere: dict[str, dict[str, str]], why: str
+) -> None:
+    root = new_root(tmp_path)
+    columns = [column("seg", set="A"), column("seg2", "seg", set="B"), column("dep2", "dep", set="B")]
+    cells = {"Base": {"seg": "40.0"}, "Theirs": {"seg": "40.0"}}
+    rows = [row("Ours", "here", seg="42.0")]
+    rows += [row(name, "there", **own, **elsewhere.get(name, {})) for name, own in cells.items()]
+    parts = {"sets": [{"key": "A"}, {"key": "B"}], "groups": [{"key": "here"}, {"key": "there"}]}
+    across = claim(["there/Base"], ["seg"], "here/Ours", over_columns=["seg2"])
+    write_table(root, columns, rows, claims=[across], baseline=None, **parts)
+    item = only(audited(root, "claim"))
+    assert (item.status, item.reading) == ("unchecked", "not printed: Seg of Base"), why

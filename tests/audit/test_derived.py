@@ -93,10 +93,33 @@ def test_a_delta_beyond_the_prints_is_open_by_what_it_is_beyond(
     assert abs(item.off) > beyond - 1e-5
 
 
-def test_the_baseline_row_s_own_delta_of_zero_follows(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cells", "off"),
+    [
+        ({"seg": "40", "delta": "+ 0.00"}, 0),
+        ({"seg": "40", "delta": "- 0.00"}, 0),
+        ({"delta": "0"}, 0),  # needs no figures
+        ({"seg": "40", "delta": "+ 0.01"}, 0.005),  # an exact zero, however coarse the figures are
+        ({"seg": "40", "delta": "- 1.0"}, -0.95),
+    ],
+)
+def test_the_baseline_row_s_own_delta_is_exactly_0(tmp_path: Path, cells: dict[str, str], off: float) -> None:
     root = new_root(tmp_path)
-    write_table(root, [column("seg"), delta("seg")], [row("Base", seg="40.0", delta="+ 0.00")])
-    assert only(audited(root, "delta")).status == "follows"
+    write_table(root, [column("seg"), delta("seg", "dep")], [row("Base", **cells)])
+    item = only(audited(root, "delta"))
+    assert (item.low, item.high, item.against) == (0, 0, "p/1 [Base]")
+    assert (item.status, item.off) == ("open" if off else "follows", pytest.approx(off))
+
+
+def test_a_row_of_the_baseline_s_name_in_another_set_is_not_the_baseline_row(tmp_path: Path) -> None:
+    columns = [column("a", "seg", set="A"), column("b", "seg", set="B"), delta("seg", set="B")]
+    sets = [{"key": "A"}, {"key": "B", "baseline": {"set": "A"}}]
+    root = new_root(tmp_path)
+    write_table(root, columns, [row("Base", a="40.0", b="44.0", delta="+10.0")], sets=sets)
+    item = only(audited(root, "delta"))
+    assert (item.status, item.against) == ("follows", "p/1 [A/Base]")
+    assert item.low is not None
+    assert item.low > 9
 
 
 # --- where the figures are --------------------------------------------------------------------------------------------
@@ -310,6 +333,8 @@ def test_the_first_reading_that_holds_is_given(tmp_path: Path) -> None:
     write_table(root, THREE, [row("Base", **BASE), row("Ours", **MINE, delta="3.00")])
     write_readings(
         root,
+        {"how": "open", "text": "nothing is known"},
+        {"how": "stated", "text": "too late, though said first"},
         {"how": "divisor", "divisor": 9, "text": "no"},
         {"how": "subset", "over": ["normals.mean"], "text": "does not hold either"},
         {"how": "divisor", "divisor": 4, "text": "this"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,21 @@ WRONG: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "no metrics": (changed(how="subset"), "readings[1]", "says nothing about 'subset'", "a value"),
     "no divisor": (changed(how="divisor"), "readings[1]", "says nothing about 'divisor'", "Give divisor a value"),
     "no precision": (changed(how="precision"), "readings[1]", "says nothing about 'precision'", "Give precision"),
+    **{
+        f"precision of {half}": (
+            changed(how="precision", precision={"semseg.miou": half}),
+            "readings[1].precision.semseg.miou",
+            repr(half),
+            "above 0",
+        )
+        for half in (0, -0.5, math.inf, math.nan, "0.5")
+    },
+    "divisor below 0": (changed(how="divisor", divisor=-3), "readings[1].divisor", "-3", "a positive number"),
+    "divisor as text": (changed(how="divisor", divisor="3"), "readings[1].divisor", "unexpected value '3'", "int"),
+    "how of a mean": (changed(kind="mean", how="divisor", divisor=3), "readings[1].how", "how 'divisor'", "stated"),
+    "how of a relative": (changed(kind="relative", how="runs"), "readings[1].how", "how 'runs'", "stated"),
+    "how of a repeat": (changed(kind="repeat", how="subset"), "readings[1].how", "how 'subset'", "truncated"),
+    "how of a claim": (changed(kind="claim", how="truncated"), "readings[1].how", "how 'truncated'", "stated"),
 }
 
 
@@ -133,6 +149,27 @@ def test_a_metric_that_the_table_does_not_have_is_told(root: Path, key: str) -> 
     write_readings(root, changed(**{"how": how, key: value}))
     with pytest.raises(SpecError, match=r"semseg.moiu.*semseg.miou"):
         load_readings(root, "p")
+
+
+def test_what_can_be_checked_comes_before_what_is_stated_and_what_is_open(root: Path) -> None:
+    hows = ("open", "stated", "truncated", "open", "runs", "stated")
+    write_readings(root, *({"how": how, "text": f"{how} {i}"} for i, how in enumerate(hows)))
+    texts = [r.text for r in load_readings(root, "p")]
+    assert texts == ["truncated 2", "runs 4", "stated 1", "stated 5", "open 0", "open 3"]
+
+
+def test_a_wrong_entry_is_counted_as_in_the_file(root: Path) -> None:
+    write_readings(root, {"how": "open"}, changed(rows=["Our"]))
+    with pytest.raises(SpecError, match="unknown row 'Our'") as caught:
+        load_readings(root, "p")
+    assert caught.value.field == "readings[1].rows"
+
+
+def test_a_link_to_nowhere_is_not_a_paper_without_a_file(root: Path) -> None:
+    (root / "p" / "audit.toml").symlink_to(root / "nowhere.toml")
+    with pytest.raises(SpecError, match="no such file") as caught:
+        load_readings(root, "p")
+    assert caught.value.file == root / "p" / "audit.toml"
 
 
 def test_a_wrong_file_stops_the_audit_of_its_paper(root: Path) -> None:

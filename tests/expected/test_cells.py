@@ -78,6 +78,22 @@ def test_times_are_hours(hours: int, minutes: int) -> None:
     assert (cell.half_unit, cell.percent, cell.sd) == (pytest.approx(1 / 120), False, None)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("8h 20m", "time"), ("? 8h 20m", "time"), ("17.5GiB", "GiB"), ("4 GiB", "GiB"), ("8.0", ""), ("+57%", "")],
+)
+def test_times_and_memory_say_so(text: str, kind: str) -> None:
+    cell = parse(text)
+    assert cell is not None
+    assert cell.kind == kind
+
+
+def test_forty_characters_are_read() -> None:
+    cell = parse(f"33.{'1' * 37}")
+    assert cell is not None
+    assert cell.value == pytest.approx(33.1111)
+
+
 @pytest.mark.parametrize("text", ["14.44 ± 0.52", "+27.25", "8h 20m", "−1.7", "+57%"])
 def test_a_question_mark_before_a_value_says_that_it_was_reasoned_out(text: str) -> None:
     plain, reasoned = parse(text), parse(f"? {text}")
@@ -126,6 +142,12 @@ BAD = [
         "-8h 20m",
         "5%%",
         "3 MiB",
+        "4" * 41,
+        "4" * 400,
+        f"33.{'1' * 38}",
+        f"33.18 ±{' ' * 33}0.2",
+        f"{'9' * 38}h 20m",
+        f"{'9' * 400}h 20m",
     ),
 ]
 

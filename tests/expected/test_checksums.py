@@ -47,7 +47,7 @@ EDITS = {
     "precision": (f'"{CELL}"', f'"{CELL}0"'),
     "sign": (f'"{CELL}"', f'"+ {CELL}"'),
     "lost": (f'"{CELL}"', '"-"'),
-    "unit": ('unit = "m"', 'unit = ""'),
+    "unit": ('unit = "deg"', 'unit = "%"'),
     "protocol": ('protocol = "depth/cap655@1"', 'protocol = "depth/pooled@1"'),
     "row name": ("Cross-Stitch [27]", "Cross-Stitch [28]"),
 }

@@ -52,6 +52,21 @@ def test_a_paper_without_a_file_has_none(tmp_path: Path) -> None:
     assert load_findings(tmp_path, "p") == ()
 
 
+def test_a_link_to_nowhere_is_not_a_paper_without_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere.toml")
+    with pytest.raises(SpecError, match="no such file") as caught:
+        load_findings(tmp_path, "p")
+    assert caught.value.file == path
+
+
+def test_an_underscore_of_a_paper_is_a_hyphen_in_ids(tmp_path: Path) -> None:
+    path = write(tmp_path, {"id": '"p-q-b2"'})
+    path.parent.rename(tmp_path / "p_q")
+    assert load_findings(tmp_path, "p_q")[0].id == "p-q-b2"
+
+
 WRONG: dict[str, tuple[dict[str, str | None], str, str, str]] = {
     "key": ({"efect": '"x"'}, "findings[1]", "unknown key 'efect'", "'effect'"),
     "missing": ({"ours": None}, "findings[1]", "missing key 'ours'", "Add it"),
@@ -62,6 +77,15 @@ WRONG: dict[str, tuple[dict[str, str | None], str, str, str]] = {
     "part": ({"key": '"recipes.epochs"'}, "findings 'p-b'.key", "unknown setting", "'recipe.epochs'"),
     "option of a field": ({"key": '"recipe.epochs.x"'}, "findings 'p-b'.key", "unknown setting", "Known"),
     "option": ({"key": '"model.options.two words"'}, "findings 'p-b'.key", "unknown setting", "Known"),
+    **{
+        f"id {name!r}": (
+            {"id": f'"{name}"'},
+            f"findings {name!r}.id",
+            f"{name!r} as an id",
+            "kebab case and begin with p-",
+        )
+        for name in ("", "p", "p-", "b", "q-b", "pb", "p_b", "p-B", "p-a--b", "p-a b", "P-b")
+    },
     "no option": ({"key": '"model.options."'}, "findings 'p-b'.key", "unknown setting", "'model.options'"),
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from expected_files import EXPECTED, write_text
+from expected_files import DEP, EXPECTED, column, row, write, write_text
 
 from mtlrepro.errors import SpecError
 from mtlrepro.expected.load import load_all, load_table, natural, table_file, table_files
@@ -188,6 +190,9 @@ WRONG = {
     "type": ("runs = 1", 'runs = "1"', "table.runs", "unexpected value '1'", "type int"),
     "notes": ('notes = ["n"]', 'notes = ["n", 1]', "table.notes", "unexpected value", "tuple[str"),
     "no runs": ("runs = 1", "runs = 0", "runs", "0 runs", "1 if"),
+    "paper": ('paper = "p"', 'paper = "q"', "paper", "says 'q', its place says 'p'", "agree"),
+    "table": ('table = "1"', 'table = "01"', "table", "says '01', its place says '1'", "agree"),
+    "selection": ('"last"', '"lats"', "selection", "unknown selection 'lats'", "'last'"),
     # unknown keys, level by level
     "key": ('caption = "c"', 'caption = "c"\ncapton = "c"', "table", "unknown key 'capton'", "'caption'"),
     "row list": ('[[rows]]\ngroup = "large"', '[[row]]\ngroup = "large"', "table", "unknown key 'row'", "'rows'"),
@@ -268,6 +273,13 @@ WRONG = {
     ),
     "unit": ('unit = "M"', 'unit = "k"', "columns[1] 'params'.unit", "unknown unit 'k'", "GiB"),
     "unit's case": ('unit = "M"', 'unit = "GIB"', "columns[1] 'params'.unit", "unknown unit 'GIB'", "'GiB'"),
+    "unit of another": (
+        SEG,
+        SEG.replace('"%"', '"deg"'),
+        "columns[0] 'seg'.unit",
+        "unknown unit of miou/dataset@1 'deg'",
+        "Known: %",
+    ),
     "direction": (SEG, SEG.replace("higher", "hihger"), "columns[0] 'seg'.better", "direction 'hihger'", "'higher'"),
     "other direction": (
         SEG,
@@ -322,6 +334,18 @@ WRONG = {
     ),
     "no percent": ('params = "+57%"', 'params = "57"', OURS + ".params", "'57' does not fit", "percent sign"),
     "percent": ('params = "8.0"', 'params = "8%"', "rows[0] 'small/Base'.params", "'8%' does not fit", "percent sign"),
+    **{
+        f"cell {text!r}": (
+            'seg = "40.00"',
+            f'seg = "{text}"',
+            "rows[2] 'large/Theirs'.seg",
+            f"{text!r} does not fit",
+            "semseg.miou in % are neither negative nor of another form",
+        )
+        for text in ("-40.00", "− 40.00", "–0.01 ± 0.01", "8h 20m", "17.5GiB")
+    },
+    "negative count": ('"8.0"', '"-8.0"', "rows[0] 'small/Base'.params", "'-8.0' does not fit", "neither negative"),
+    "long cell": ('"40.00"', f'"{"4" * 41}"', "row 'large/Theirs', seg", "is not a number", "as printed"),
     "quoted": ('source = "their paper"', "", "rows[2] 'large/Theirs'.source", "with source ''", "Quoted rows have one"),
     "not quoted": ('origin = "quoted"', "", "rows[2] 'large/Theirs'.source", "'run' with source", "others none"),
     # claims
@@ -363,6 +387,20 @@ WRONG = {
         "differs in length",
         "one for each",
     ),
+    "claim text": (
+        'text = "two tasks more help"',
+        'text = "Ours beats Base"',
+        "claims[0].text",
+        "'Ours beats Base' is there twice",
+        "of its own",
+    ),
+    "claim figures": (
+        'over_columns = ["seg"]',
+        'over_columns = ["params"]',
+        "claims[1].over_columns",
+        "'seg2' against 'params'",
+        "a figure with itself",
+    ),
     "claim sets": (
         'columns = ["seg2"]\nover_columns = ["seg"]',
         'columns = ["seg2", "seg"]\nover_columns = ["seg", "seg"]',
@@ -386,6 +424,16 @@ WRONG = {
         "'seg' is trained",
         "only resources",
     ),
+    **{
+        f"deviation {new}": (old, new, "deviations[0]", "observed", "such as 2026-11-22")
+        for old, new in (
+            ("observed = 8.9", "observed = inf"),
+            ("observed = 8.9", "observed = nan"),
+            ('date = "2026-11-22"', 'date = ""'),
+            ('date = "2026-11-22"', 'date = "22.11.2026"'),
+            ('date = "2026-11-22"', 'date = "2026-11-22 10:00"'),
+        )
+    },
 }
 
 
@@ -402,6 +450,65 @@ def test_a_wrong_file_is_told_with_file_field_and_mend(case: str, tmp_path: Path
     assert mend in caught.value.mend
 
 
+HOURS = 'metric = "train_time"\nprotocol = "time/training@1"\nunit = "h"\nbetter = "lower"'
+MEMORY = 'metric = "vram"\nprotocol = "vram@1"\nunit = "GiB"\nbetter = "lower"'
+COUNT = 'metric = "params"\nprotocol = "params@1"\nunit = "M"\nbetter = "lower"'
+RELATIVE = "\nrelative = true"
+GAIN = 'metric = "delta_m"\nprotocol = "delta_m@1"\nunit = "%"\nbetter = "higher"\nover = ["semseg.miou"]'
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "fits"),
+    [
+        (HOURS, "8h 20m", True),
+        (HOURS, "8.3", False),
+        (HOURS, "8GiB", False),
+        (MEMORY, "17.5GiB", True),
+        (MEMORY, "17.5", False),
+        (MEMORY, "8h 20m", False),
+        (COUNT, "8.0", True),
+        (COUNT, "8GiB", False),
+        (COUNT, "-8.0", False),
+        (COUNT + RELATIVE, "+57%", True),
+        (COUNT + RELATIVE, "-57%", True),
+        (HOURS + RELATIVE, "-57%", True),
+        (MEMORY + RELATIVE, "-57%", True),
+        (GAIN, "- 1.71", True),
+        (GAIN, "8h 20m", False),
+        (GAIN, "17.5GiB", False),
+    ],
+    ids=lambda v: v.partition("\n")[0] + " relative" * ("relative" in v) if isinstance(v, str) else None,
+)
+def test_cells_have_the_form_of_their_column(body: str, text: str, fits: bool, tmp_path: Path) -> None:
+    path = write(tmp_path, '[baseline]\nrow = "Base"', column("k", f'title = "K"\n{body}'), row("Ours", {"k": text}))
+    if fits:
+        assert load_table(path).parsed["Ours", "k"] is not None
+        return
+    with pytest.raises(SpecError, match="does not fit") as caught:
+        load_table(path)
+    assert (caught.value.file, caught.value.field) == (path, "rows[0] 'Ours'.k")
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (COUNT, COUNT + RELATIVE),
+        (GAIN, GAIN.replace("semseg.miou", "depth.rmse")),
+        (DEP, DEP.replace('unit = "m"', 'unit = ""')),
+        (DEP, DEP.replace("depth.rmse", "depth.rel")),
+    ],
+)
+def test_a_claim_compares_the_same_figure_in_the_same_form(mine: str, theirs: str, tmp_path: Path) -> None:
+    bodies = [body if "title" in body else f'title = "K"\n{body}' for body in (mine, theirs)]
+    columns = [column(key, body) for key, body in zip("ab", bodies, strict=True)]
+    claim = '[[claims]]\ntext = "t"\nrow = "Ours"\nover = ["Ours"]\ncolumns = ["a"]\nover_columns = ["{}"]\n'
+    head = ('[baseline]\nrow = "Base"', *columns, row("Ours", {}))
+    with pytest.raises(SpecError, match="'a' against 'b'") as caught:
+        load_table(write(tmp_path, *head, claim.format("b")))
+    assert (caught.value.field, caught.value.mend) == ("claims[0].over_columns", "Compare a figure with itself")
+
+
 @pytest.mark.parametrize("kind", ["columns", "rows", "sets", "groups", "claims", "deviations"])
 def test_a_list_that_is_none_is_told(kind: str, tmp_path: Path) -> None:
     path = write_text(tmp_path, f'{GOOD.partition("[baseline]")[0]}{kind} = "x"\n')
@@ -416,6 +523,22 @@ def test_a_missing_or_unreadable_file_is_told(tmp_path: Path) -> None:
             load_table(path)
         assert caught.value.file == path
         assert caught.value.mend
+
+
+@pytest.mark.parametrize("text", [f"x = {'9' * 5000}", f"x = {'[' * 100_000}"], ids=["digits", "depth"])
+def test_a_file_beyond_what_can_be_parsed_is_told(text: str, tmp_path: Path) -> None:
+    path = write_text(tmp_path, text)
+    with pytest.raises(SpecError, match="not valid TOML") as caught:
+        load_table(path)
+    assert caught.value.file == path
+
+
+def test_a_mark_at_the_start_and_other_line_ends_are_read(tmp_path: Path) -> None:
+    plain, other = write_text(tmp_path, GOOD), write_text(tmp_path / "other", GOOD)
+    other.write_bytes(
+        b"\xef\xbb\xbf" + GOOD.replace('caption = "c"', 'caption = """c\nd"""').replace("\n", "\r\n").encode()
+    )
+    assert load_table(other) == replace(load_table(plain), file=other, caption="c\nd")
 
 
 def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
@@ -450,11 +573,47 @@ def test_unknown_rows_and_columns_are_told_with_the_nearest(tmp_path: Path) -> N
 def test_tables_are_found_in_natural_order(tmp_path: Path) -> None:
     for table in ("10", "S1", "2b", "2a", "A2"):
         write_text(tmp_path, GOOD.replace('table = "1"', f'table = "{table}"', 1), table=table)
-    write_text(tmp_path, GOOD, "a")
-    (tmp_path / "p" / "findings.toml").write_text("")
+    write_text(tmp_path, GOOD.replace('paper = "p"', 'paper = "a"'), "a")
+    for name in ("findings.toml", "audit.toml"):
+        (tmp_path / "p" / name).write_text("")
+    (tmp_path / "measured" / "machine").mkdir(parents=True)
+    (tmp_path / "checksums.json").write_text("{}")
     order = [("a", "1"), ("p", "2a"), ("p", "2b"), ("p", "10"), ("p", "A2"), ("p", "S1")]
     assert table_files(tmp_path) == [table_file(tmp_path, *at) for at in order]
     assert [t.table for t in load_all(tmp_path)] == [table for _, table in order]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tabel_2.toml",
+        "table_2.tml",
+        "table_2.toml~",
+        "table_2 .toml",
+        "table_.toml",
+        "Table_2.toml",
+        "finding.toml",
+        "x/",
+    ],
+)
+def test_a_file_that_does_not_belong_in_a_paper_s_folder_is_told(name: str, tmp_path: Path) -> None:
+    path = write_text(tmp_path, GOOD).with_name(name.rstrip("/"))
+    if name.endswith("/"):
+        path.mkdir()
+    else:
+        path.write_text(GOOD)
+    with pytest.raises(SpecError, match="does not belong here") as caught:
+        table_files(tmp_path)
+    assert caught.value.file == path
+    assert "table_<id>.toml, findings.toml and audit.toml alone" in caught.value.mend
+
+
+def test_a_folder_named_as_a_table_is_told(tmp_path: Path) -> None:
+    path = write_text(tmp_path, GOOD).with_name("table_2.toml")
+    path.mkdir()
+    with pytest.raises(SpecError, match="does not belong here") as caught:
+        table_files(tmp_path)
+    assert caught.value.file == path
 
 
 def test_natural_order_counts() -> None:
@@ -477,6 +636,7 @@ tasks = ["semseg"]
 [[protocols]]
 id = "iou/class@1"
 figures = { iou = "higher" }
+units = ["%"]
 says = "s"
 source = "s"
 """
@@ -488,10 +648,13 @@ def test_iou_stands_for_the_iou_of_every_class(tmp_path: Path) -> None:
     vocabulary = load_vocabulary(path)
     iou = vocabulary.protocols["iou/class@1"]
     assert [iou.direction(f) for f in ("iou", "iou_road", "miou")] == ["higher", "higher", None]
-    vocabulary.check("semseg.iou_road", "iou/class@1", "higher", file=path, field="f")
+    vocabulary.check("semseg.iou_road", "iou/class@1", "higher", "%", file=path, field="f")
     with pytest.raises(SpecError, match="unknown figure of iou/class@1 'miou'") as caught:
-        vocabulary.check("semseg.miou", "iou/class@1", "higher", file=path, field="f")
+        vocabulary.check("semseg.miou", "iou/class@1", "higher", "%", file=path, field="f")
     assert (caught.value.field, "'iou'" in caught.value.mend) == ("f.metric", True)
+    with pytest.raises(SpecError, match="unknown unit of iou/class@1 'm'") as caught:
+        vocabulary.check("semseg.iou_road", "iou/class@1", "higher", "m", file=path, field="f")
+    assert (caught.value.field, caught.value.mend) == ("f.unit", "Known: %")
 
 
 @pytest.mark.parametrize(
@@ -503,6 +666,8 @@ def test_iou_stands_for_the_iou_of_every_class(tmp_path: Path) -> None:
         ("[[protocols]]", "[protocols]", "protocols", "not an array of tables"),
         ('source = "s"', "", "protocols[0]", "missing key 'source'"),
         ('source = "s"', 'sorce = "s"', "protocols[0]", "unknown key 'sorce'"),
+        ('units = ["%"]', "", "protocols[0]", "missing key 'units'"),
+        ('units = ["%"]', 'units = "%"', "protocols[0].units", "unexpected value '%'"),
         ('"higher"', '"up"', "protocols[0].figures.iou", "unknown direction 'up'"),
         ('"higher"', "1", "protocols[0].figures.iou", "unknown direction '1'"),
         ("[[protocols]]", PROTOCOLS.partition("\n\n")[2] + "[[protocols]]", "protocols[1]", "is there twice"),
@@ -522,8 +687,14 @@ def test_wrong_protocols_are_told(old: str, new: str, field: str | None, says: s
 # --- tolerances -------------------------------------------------------------------------------------------------------
 
 
+TOLERANCE = '[[tolerance]]\nprotocol = "{}"\nevidence = "e"\n'
+MARGIN = '[[margin]]\nfigure = "{}"\nevidence = "e"\nmargin = {}\n'
+REGRESSION = '[[regression]]\nfigure = "{}"\nevidence = "e"\nratio = {}\n'
+
+
 def write_tolerances(folder: Path, text: str) -> Path:
     path = folder / "tolerances.toml"
+    shutil.copy(EXPECTED / "protocols.toml", folder)
     path.write_text(text)
     return path
 
@@ -549,9 +720,18 @@ def test_the_longest_prefix_of_a_protocol_counts(tmp_path: Path) -> None:
         ('[[tolerence]]\nprotocol = "a"', None, "unknown key 'tolerence'"),
         ('[[tolerance]]\nprotocol = "a"\nevidence = "e"\nrelativ = 0.1', "tolerance[0]", "unknown key 'relativ'"),
         ('[[tolerance]]\nprotocol = "a"', "tolerance[0]", "missing key 'evidence'"),
-        ('[[tolerance]]\nprotocol = "a"\nevidence = "e"\nrelative = -0.1', "tolerance[0]", "negative tolerance"),
+        (TOLERANCE.format("mioux/"), "tolerance[0].protocol", "unknown protocol 'mioux/'"),
+        *((TOLERANCE.format("miou/") + f"relative = {x}", "tolerance[0]", "no amount") for x in ("-0.1", "inf", "nan")),
+        *((TOLERANCE.format("miou/") + f"absolute = {x}", "tolerance[0]", "no amount") for x in ("-0.1", "inf", "nan")),
+        (TOLERANCE.format("miou/") * 2, "tolerance", "'miou/' is there twice"),
         ('[[margin]]\nfigure = "a"\nevidence = "e"\nmargin = "1%"', "margin[0].margin", "unexpected value '1%'"),
-        ('[[regression]]\nfigure = "a"\nevidence = "e"\nratio = 1.0', "regression[0]", "ratio 1.0"),
+        (MARGIN.format("semsge.miou", 0.1), "margin[0].figure", "unknown task 'semsge'"),
+        (MARGIN.format("semseg.moiu", 0.1), "margin[0].figure", "unknown figure 'moiu'"),
+        *((MARGIN.format("semseg.miou", x), "margin[0].margin", x) for x in ("-0.1", "1.0", "inf", "nan")),
+        (MARGIN.format("semseg.miou", 0.1) * 2, "margin", "'semseg.miou' is there twice"),
+        (REGRESSION.format("step_s", 1.2), "regression[0].figure", "unknown figure 'step_s'"),
+        *((REGRESSION.format("step_ms", x), "regression[0]", f"ratio {x}") for x in ("1.0", "0.5", "inf", "nan")),
+        (REGRESSION.format("step_ms", 1.2) * 2, "regression", "'step_ms' is there twice"),
     ],
 )
 def test_wrong_tolerances_are_told(text: str, field: str | None, says: str, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_idem_is_the_cell_of_the_set_that_is_repeated(tmp_path: Path) -> None:
     base = panel.row("Base")
     assert {k: c.text for k, c in panel.cells(base).items()} == {"b_seg": "40.0", "b_dep": "0.60"}
     assert panel.cell(base, panel.column("b_delta")) is None
-    assert panel.printed_metrics("Base") == {"semseg.miou": pytest.approx(0.40), "depth.rmse": 0.60}
+    assert trained(panel.metrics(panel.row("Base"))) == {"semseg.miou": pytest.approx(0.40), "depth.rmse": 0.60}
 
 
 def test_idem_goes_through_several_sets_and_matches_by_metric(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_relative_cells_are_those_below_the_baseline(tmp_path: Path) -> None:
     lines = [row("Base", {"params": "8.0"}), row("Ours", {"params": "+57%"})]
     (panel,) = panels(load_table(write(tmp_path, BASELINE, column("params", PARAMS), *lines)))
     assert [panel.relative(n, panel.column("params")) for n in ("Base", "Ours")] == [False, True]
-    assert panel.printed_metrics("Base") == {}
+    assert trained(panel.metrics(panel.row("Base"))) == {}
 
 
 def test_trained_metrics_are_in_their_own_unit() -> None:
@@ -300,7 +300,7 @@ def test_an_unknown_place_is_told_with_the_nearest_names(place: Place, problem: 
         locate(place, panel.printed, "g", "B", "Ours")
     assert problem in caught.value.problem
     assert mend in caught.value.mend
-    assert (caught.value.file, caught.value.field) == (panel.file, f"place {place}")
+    assert (caught.value.file, caught.value.field) == (panel.file, f"row 'Ours': place {place}")
 
 
 def test_places_read_like_a_citation() -> None:
@@ -326,7 +326,7 @@ def test_metrics_are_here_or_where_the_row_says(tmp_path: Path) -> None:
         "Mine": {"semseg.miou": "44.0", "depth.rmse": "0.54", delta: "+9.0"},
         "Alone": {"semseg.miou": "41.0", delta: "+1.0"},
     }
-    assert panel.printed_metrics("Mine") == {"semseg.miou": pytest.approx(0.44), "depth.rmse": 0.54}
+    assert trained(panel.metrics(panel.row("Mine"))) == {"semseg.miou": pytest.approx(0.44), "depth.rmse": 0.54}
 
 
 def test_metrics_are_where_the_set_or_group_says_unless_the_row_says_otherwise(tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ def test_claims_are_split_by_set_and_kept_with_their_row(tmp_path: Path) -> None
         claim("sets compared", "x/Ours", ["x/Ours", "y/Ours"], ["b_seg"], ["a_seg"]),
     ]
     path = parted(tmp_path).file
-    text = path.read_text() + "\n".join(claims)
+    text = path.read_text().replace('table = "1"', 'table = "1c"', 1) + "\n".join(claims)
     other = path.with_name("table_1c.toml")
     other.write_text(text)
     found = by_key(load_table(other))
@@ -389,7 +389,8 @@ def test_deviations_are_those_of_the_panel_s_cells(tmp_path: Path) -> None:
     sets = [part("sets", "A"), part("sets", "B")]
     columns = [column(f"par{s}", PARAMS, set=f'"{s}"') for s in "AB"]
     rows = [row("Base", {"parA": "8.0", "parB": "9.0"}), row("Ours", {"parA": "+1%", "parB": "+2%"})]
-    known = '[[deviations]]\nrow = "Ours"\ncolumn = "par{}"\nobserved = {}\nreason = "r"\nevidence = "e"\ndate = "d"\n'
+    known = '[[deviations]]\nrow = "Ours"\ncolumn = "par{}"\nobserved = {}\nreason = "r"\nevidence = "e"\n'
+    known += 'date = "2026-11-22"\n'
     text = [known.format("A", 1.5), known.format("B", 2.5)]
     found = by_key(load_table(write(tmp_path, BASELINE, *sets, *columns, *rows, *text)))
     assert {k: [(d.column, d.observed) for d in p.deviations] for k, p in found.items()} == {
@@ -451,7 +452,10 @@ def test_mti_net_table_7a_has_its_metrics_from_table_2a() -> None:
     mtl = texts(panel.metrics(panel.row("Multi-Task")))
     assert (mtl["semseg.miou"], mtl["depth.rmse"]) == ("32.09", "0.668")
     assert mtl["delta_m(semseg.miou, depth.rmse)"] == "-1.71%"
-    assert panel.printed_metrics("Multi-Task") == {"semseg.miou": pytest.approx(0.3209), "depth.rmse": 0.668}
+    assert trained(panel.metrics(panel.row("Multi-Task"))) == {
+        "semseg.miou": pytest.approx(0.3209),
+        "depth.rmse": 0.668,
+    }
     assert len(panel.deviations) == 3
 
 
@@ -463,12 +467,15 @@ def test_jtr_table_12_reads_metrics_from_table_10_and_baselines_from_table_11() 
         assert at(panel.reference(line, panel.columns[0])) == ("11", key, "", "STL")
         assert panel.baseline == ""
     random, city = found["NYU-v2 randomlabels"], found["Cityscapes onelabel"]
-    assert random.printed_metrics("MTPSL") == {
+    assert trained(random.metrics(random.row("MTPSL"))) == {
         "semseg.miou": pytest.approx(0.3560),
         "depth.abs_err": 0.5576,
         "normals.mean": 29.70,
     }
-    assert city.printed_metrics("Supervised MTL") == {"semseg.miou": pytest.approx(0.6835), "depth.abs_err": 0.0178}
+    assert trained(city.metrics(city.row("Supervised MTL"))) == {
+        "semseg.miou": pytest.approx(0.6835),
+        "depth.abs_err": 0.0178,
+    }
     base = city.reference(city.row("MTPSL"), city.columns[0])
     assert base is not None
     assert trained(base.values()) == {"semseg.miou": pytest.approx(0.7032), "depth.abs_err": 0.0134}

@@ -10,7 +10,7 @@ from typing import Any
 
 from suite_fakes import EXPECTED, SUITES, body
 
-from mtlrepro.expected.panel import Panel
+from mtlrepro.expected.panel import Panel, trained
 from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec
 from mtlrepro.suite.evidence import Evidence, RowEvidence
 from mtlrepro.suite.judge import judge_table
@@ -144,7 +144,7 @@ def reprinted(bound: BoundTable, **changes: Any) -> BoundTable:
 
 def printed(bound: BoundTable, row: str, factor: float = 1.0) -> Figures:
     """The figures that the paper prints for a row, times a factor."""
-    return {m: [v * factor] for m, v in bound.expected.printed_metrics(row).items()}
+    return {m: [v * factor] for m, v in trained(bound.expected.metrics(bound.expected.row(row))).items()}
 
 
 def row_of(

@@ -59,3 +59,11 @@ def test_a_check_in_one_line() -> None:
     check = Check("printed", "seg", "FAIL", "full", "33.18", 31.123456, reason="-2.06 % from print")
     assert describe(check) == "FAIL printed seg: measured 31.123, expected 33.18 (-2.06 % from print)"
     assert describe(dataclasses.replace(check, measured=None, expected=None, reason="")) == "FAIL printed seg"
+
+
+@pytest.mark.parametrize("verdicts", [(), ("SKIPPED",), ("SKIPPED", "SKIPPED")])
+def test_a_row_of_which_nothing_was_decided_is_not_green(verdicts: tuple[str, ...]) -> None:
+    end = outcome(ROW, result(*verdicts, tier="bench"), [])
+    assert end.failures == []
+    assert end.skipped.startswith("nothing was decided")
+    assert outcome(ROW, result(*verdicts, "PASS", tier="bench"), []).skipped == ""

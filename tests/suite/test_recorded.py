@@ -170,6 +170,24 @@ def test_panels_that_share_a_spec_share_its_record(panels: list[BoundTable], tmp
     assert [kept(path, spec_of(panels, "Base", i)) for i in (0, 1)] == [[0.1], [1.1]]
 
 
+def test_fewer_seeds_than_were_recorded_are_refused_and_nothing_is_written(
+    panels: list[BoundTable], tmp_path: Path
+) -> None:
+    spec = spec_of(panels, "Method")
+    (path,) = recorded.update(panels, [run(spec, seed, 0.5 + seed) for seed in range(3)], tmp_path / "m", "first")
+    before = path.read_text()
+    with pytest.raises(StoreError, match="1 seeds in the store and was recorded with 3") as caught:
+        recorded.update(panels, [run(spec, 0, 0.9)], tmp_path / "m", "second")
+    assert "--seeds 3" in caught.value.mend
+    assert path.read_text() == before
+
+
+def test_a_run_that_diverged_is_no_reference(panels: list[BoundTable], tmp_path: Path) -> None:
+    spec = spec_of(panels, "Method")
+    (path,) = recorded.update(panels, [run(spec, 0, 0.5), run(spec, 1, math.nan)], tmp_path / "m", "c")
+    assert kept(path, spec) == [0.5]
+
+
 def test_a_store_is_read_as_it_lies(panels: list[BoundTable], tmp_path: Path) -> None:
     base, store = spec_of(panels, "Base"), Store(tmp_path / "runs")
 

@@ -265,6 +265,9 @@ def test_equal_rows_are_told_apart_in_one_case_of_twenty(n: int, draw: str) -> N
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=9))
 @settings(deadline=None)
 def test_a_row_and_its_rival_are_not_both_shown_to_be_better(values: list[float]) -> None:
+    if max(values) - min(values) < 1e-3 and len(values) < stats.EXACT_FROM:
+        assert stats.paired_p([values[0]] * len(values)) is None  # nothing to test with
+        return
     there, back = p_of(values), p_of([-v for v in values])
     assert 0 <= there <= 1
     assert there + back >= 1 - 1e-9
@@ -272,8 +275,21 @@ def test_a_row_and_its_rival_are_not_both_shown_to_be_better(values: list[float]
 
 
 def test_differences_without_any_spread() -> None:
-    assert [p_of([v] * 3) for v in (0.5, 0.0, -0.5)] == [0.0, 1.0, 1.0]
+    """Equal differences say nothing about how they vary: coarse figures such as odsF have them by chance."""
+    assert [stats.paired_p([v] * 3) for v in (0.5, 0.0, -0.5, 1e-15)] == [None] * 4
+    found = stats.paired_p([0.5] * 3, (0.5, 12))
+    oracle = scipy.stats.t.sf(0.5 / (0.5 * math.sqrt(2 / 3)), 12)
+    assert found == (pytest.approx(float(oracle)), "t test, spread of other runs")
     assert p_of([0.0] * 7) == 1.0
+
+
+def test_the_exact_test_is_left_where_it_cannot_reach_the_level() -> None:
+    values = [-0.5, -0.6, -0.7, -0.4, -0.5, -0.6]
+    assert stats.paired_p(values, None, 0.05) == (1.0, "exact sign-flip test, paired by seed")
+    found = stats.paired_p([-v for v in values], None, 0.0125)  # 1/64 is more than that
+    assert found is not None
+    assert found[1] == "t test, paired by seed"
+    assert found[0] < 0.0125
 
 
 @pytest.mark.parametrize("difference", [-1.0, 0.0, 0.5, 2.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,7 @@ def test_finished_runs_are_read_with_what_they_were_made_with(tmp_path: Path) ->
         ("spec.json", "{", "not valid JSON"),
         ("spec.json", "{}", "missing key 'spec'"),
         ("env.json", None, "env.json"),
+        ("env.json", '{"gpu": 3}', "not an object of strings"),
         ("result.json", "{}", "schema version None"),
     ],
 )
@@ -299,3 +301,18 @@ def test_a_finished_run_that_cannot_be_read_is_told(name: str, text: str | None,
         list(Store(tmp_path).finished())
     assert caught.value.file == file
     assert "Delete" in caught.value.mend
+
+
+def test_a_run_under_another_run_s_name_is_no_second_seed(tmp_path: Path) -> None:
+    folder = finish(Store(tmp_path), make_run(), ENV)
+    shutil.copytree(folder, folder.with_name("0" * 16))
+    with pytest.raises(StoreError, match="not the one that its directory names"):
+        list(Store(tmp_path).finished())
+
+
+@pytest.mark.parametrize("key", ["seed", "tier", "program"])
+def test_an_edited_identity_is_told(key: str, tmp_path: Path) -> None:
+    file = finish(Store(tmp_path), make_run(), ENV) / "spec.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: ["x"]}))
+    with pytest.raises(StoreError, match="not the one that its directory names"):
+        list(Store(tmp_path).finished())
