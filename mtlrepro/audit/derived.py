@@ -12,7 +12,7 @@ from mtlrepro.audit.items import Item
 from mtlrepro.audit.readings import Reading
 from mtlrepro.expected.cells import Printed
 from mtlrepro.expected.panel import Panel
-from mtlrepro.expected.schema import RESOURCES, Column, PrintedRow
+from mtlrepro.expected.schema import Column, PrintedRow
 
 
 class Lacking(Exception):
@@ -166,15 +166,20 @@ def _classes(panel: Panel) -> list[Column]:
 
 
 class _Relative:
-    """A resource printed relative to the baseline row's, from amounts printed elsewhere."""
+    """A resource printed relative to the baseline row's, from amounts that are printed elsewhere."""
 
     def __init__(self, panel: Panel, row: PrintedRow, column: Column):
-        self.panel, self.row, self.column = panel, row, column
-        self.against = str(panel.reference(row) or "the baseline row")
+        self.column = column
+        self.reference, self.there = panel.reference(row), panel.elsewhere(row)
+        self.against = str(self.there or self.reference or "the baseline row")
 
     def interval(self) -> Interval:
-        assert self.column.metric in RESOURCES
-        raise Lacking("the row's own amount is not printed")
+        amounts = [place.values().get(self.column.figure) if place else None for place in (self.there, self.reference)]
+        if amounts[0] is None or amounts[1] is None or amounts[0][1].percent or amounts[1][1].percent:
+            raise Lacking("the row's own amount is not printed")
+        (column, cell), (base_column, base_cell) = amounts[0], amounts[1]
+        ratio = Interval.of(cell, column.scale).over(Interval.of(base_cell, base_column.scale))
+        return (ratio + Interval(-1.0, -1.0)) * 100.0
 
     def follows_under(self, reading: Reading, cell: Printed) -> bool:
         return reading.how == "stated"

@@ -209,17 +209,22 @@ class Panel:
         here = at is not None and at.table is self.printed and (at.group, at.set) == (self.group, self.set)
         return at.row.name if at is not None and here else ""
 
-    def metrics(self, row: PrintedRow) -> dict[str, tuple[Column, Printed]]:
-        """Figure -> column and number of a line's metrics, here or where the line says that they are printed."""
-        own = Located(self.printed, self.group, self.set, row).values()
+    def elsewhere(self, row: PrintedRow) -> Located | None:
+        """Where a line says that its metrics are printed, None where it does not say so."""
         group, set_ = self.parts
         places = [p for p in (row.metrics, set_.metrics, group.metrics) if p is not None]
         if not places:
-            return own
+            return None
         place = places[0]
         for outer in places[1:]:
             place = place.over(outer)
-        return {**locate(place, self.printed, self.group, self.set, row.name).values(), **own}
+        return locate(place, self.printed, self.group, self.set, row.name)
+
+    def metrics(self, row: PrintedRow) -> dict[str, tuple[Column, Printed]]:
+        """Figure -> column and number of a line's metrics, here or where the line says that they are printed."""
+        there = self.elsewhere(row)
+        own = Located(self.printed, self.group, self.set, row).values()
+        return {**there.values(), **own} if there else own
 
     def averaged(self, row: PrintedRow, column: Column) -> tuple[str, ...]:
         """The metrics that a row's Δ_m averages: those of its column but for cells printed as a dash."""

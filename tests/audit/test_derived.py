@@ -418,3 +418,14 @@ def test_relative_resources_are_named_as_not_checkable(tmp_path: Path) -> None:
     assert item.against == "p/1 [Base]"
     write_table(root, [column("params")], [row("Ours", params="8.0")], "2", baseline=None)
     assert audited(root, "relative", "2") == []
+
+
+@pytest.mark.parametrize(("printed", "status"), [("+57%", "follows"), ("+56%", "open"), ("+58%", "open")])
+def test_relative_resources_follow_from_amounts_printed_elsewhere(tmp_path: Path, printed: str, status: str) -> None:
+    root = new_root(tmp_path)
+    write_table(root, [column("params")], [row("Theirs", params="12.560")], "2", baseline=None)
+    ours = row("Ours", params=printed, metrics={"table": "2", "row": "Theirs"})
+    write_table(root, [column("params", relative=True)], [row("Base", params="8.000"), ours])
+    item = only(audited(root, "relative"))
+    assert (item.status, item.against) == (status, "p/2 [Theirs]")
+    assert item.low == pytest.approx(100 * (12.5595 / 8.0005 - 1))
