@@ -9,7 +9,7 @@ import pytest
 from expected_files import DEP, column, row, write, write_text
 
 from mtlrepro.errors import SpecError
-from mtlrepro.expected.load import load_all, load_table, natural, table_file, table_files
+from mtlrepro.expected.load import load_table
 from mtlrepro.expected.schema import Place
 
 GOOD = """
@@ -562,64 +562,3 @@ def test_unknown_rows_and_columns_are_told_with_the_nearest(tmp_path: Path) -> N
         table.row("large", "Ours")
     with pytest.raises(SpecError, match="Did you mean 'seg'"):
         table.column("sgg")
-
-
-# --- folders ----------------------------------------------------------------------------------------------------------
-
-
-def test_tables_are_found_in_natural_order(tmp_path: Path) -> None:
-    for table in ("10", "S1", "2b", "2a", "A2"):
-        write_text(tmp_path, GOOD.replace('table = "1"', f'table = "{table}"', 1), table=table)
-    write_text(tmp_path, GOOD.replace('paper = "p"', 'paper = "a"'), "a")
-    for name in ("findings.toml", "audit.toml"):
-        (tmp_path / "p" / name).write_text("")
-    (tmp_path / "measured" / "machine").mkdir(parents=True)
-    (tmp_path / "checksums.json").write_text("{}")
-    order = [("a", "1"), ("p", "2a"), ("p", "2b"), ("p", "10"), ("p", "A2"), ("p", "S1")]
-    assert table_files(tmp_path) == [table_file(tmp_path, *at) for at in order]
-    assert [t.table for t in load_all(tmp_path)] == [table for _, table in order]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "tabel_2.toml",
-        "table_2.tml",
-        "table_2.toml~",
-        "table_2 .toml",
-        "table_.toml",
-        "Table_2.toml",
-        "finding.toml",
-        "x/",
-    ],
-)
-def test_a_file_that_does_not_belong_in_a_paper_s_folder_is_told(name: str, tmp_path: Path) -> None:
-    path = write_text(tmp_path, GOOD).with_name(name.rstrip("/"))
-    if name.endswith("/"):
-        path.mkdir()
-    else:
-        path.write_text(GOOD)
-    with pytest.raises(SpecError, match="does not belong here") as caught:
-        table_files(tmp_path)
-    assert caught.value.file == path
-    assert "table_<id>.toml, findings.toml and audit.toml alone" in caught.value.mend
-
-
-def test_a_folder_named_as_a_table_is_told(tmp_path: Path) -> None:
-    path = write_text(tmp_path, GOOD).with_name("table_2.toml")
-    path.mkdir()
-    with pytest.raises(SpecError, match="does not belong here") as caught:
-        table_files(tmp_path)
-    assert caught.value.file == path
-
-
-def test_natural_order_counts() -> None:
-    assert sorted(["S10", "11", "S2", "2", "10b", "10a"], key=natural) == ["2", "10a", "10b", "11", "S2", "S10"]
-
-
-@pytest.mark.parametrize("name", ["", "nowhere"])
-def test_a_folder_without_tables_is_told(name: str, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="no tables") as caught:
-        table_files(tmp_path / name)
-    assert caught.value.file == tmp_path / name
-    assert "--expected" in caught.value.mend
