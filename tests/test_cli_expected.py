@@ -269,3 +269,15 @@ def test_rows_and_cells_exclude_each_other(capsys: pytest.CaptureFixture[str]) -
         main(["list", "--rows", "--cells"])
     assert done.value.code == 2
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_a_reading_that_explains_nothing_is_told_and_the_exit_code_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = copied(tmp_path)
+    with (root / "jtr" / "audit.toml").open("a", encoding="utf-8") as stream:
+        stream.write('\n[[readings]]\ntable = "1"\nkind = "delta"\nhow = "open"\ntext = "nothing here"\n')
+    assert main(["audit", "jtr/1", "--expected", str(root)]) == 1
+    assert capsys.readouterr().err == "jtr/audit.toml: a delta reading of table 1 explains nothing: nothing here\n"
+    assert main(["audit", "jtr/3", "--expected", str(root)]) == 0
+    assert capsys.readouterr().err == ""

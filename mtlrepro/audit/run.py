@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from mtlrepro.audit.claims import claim_items
 from mtlrepro.audit.derived import derived_items
 from mtlrepro.audit.items import Item
-from mtlrepro.audit.readings import Reading, load_readings
+from mtlrepro.audit.readings import load_readings
 from mtlrepro.audit.repeats import repeat_items
-from mtlrepro.expected.load import load_all
 from mtlrepro.expected.panel import Panel, panels
 from mtlrepro.expected.schema import PrintedTable
-
-
-def audit(root: Path) -> list[Item]:
-    """Every item of every table below `expected/`, table by table."""
-    return [item for table in load_all(root) for item in audit_table(table)]
 
 
 def audit_table(table: PrintedTable) -> list[Item]:
@@ -32,7 +25,12 @@ def audit_panel(panel: Panel) -> list[Item]:
     return [item for part in (derived_items, repeat_items, claim_items) for item in part(panel, mine)]
 
 
-def unused(root: Path, papers: Sequence[str], items: Sequence[Item]) -> list[tuple[str, Reading]]:
-    """Readings that explain no item: out of date, or wrong."""
+def unused(tables: Sequence[PrintedTable], items: Sequence[Item]) -> list[str]:
+    """Readings that explain no item of their table, a sentence each: out of date, or wrong."""
     said = {(i.paper, i.table, i.reading) for i in items}
-    return [(p, r) for p in papers for r in load_readings(root, p) if (p, r.table, r.text) not in said]
+    return [
+        f"{t.paper}/audit.toml: a {r.kind} reading of table {t.table} explains nothing: {r.text}"
+        for t in tables
+        for r in load_readings(t.file.parent.parent, t.paper)
+        if r.table == t.table and (t.paper, r.table, r.text) not in said
+    ]

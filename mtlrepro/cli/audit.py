@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from mtlrepro.cli.base import Verb, add_expected
@@ -26,7 +27,7 @@ class Audit(Verb):
         add_expected(parser)
 
     def run(self, options: argparse.Namespace) -> int:
-        from mtlrepro.audit.run import audit_table
+        from mtlrepro.audit.run import audit_table, unused
         from mtlrepro.expected.load import load_all
         from mtlrepro.expected.root import expected_root
         from mtlrepro.report.audit import audit_page
@@ -42,9 +43,12 @@ class Audit(Verb):
         wanted = {k: t for k, t in tables.items() if not options.tables or {k, t.paper} & set(options.tables)}
         items = [item for table in wanted.values() for item in audit_table(table)]
         page = audit_page(items)
+        stale = unused(list(wanted.values()), items)
+        for line in stale:
+            print(line, file=sys.stderr)
         if options.out is None:
             print(render_page_markdown(page), end="")
-            return 0
+            return 1 if stale else 0
         texts = {
             "audit.md": render_page_markdown(page),
             "audit.html": render_page_html(page),
@@ -53,4 +57,4 @@ class Audit(Verb):
         for name, text in texts.items():
             write_atomic(options.out / name, text.encode())
             print(options.out / name)
-        return 0
+        return 1 if stale else 0

@@ -120,7 +120,7 @@ class Evidence:
 
     def _own_baseline(self, name: str, column: Column) -> dict[str, float] | None:
         """Means of our own baseline row; None where it was not run at the row's tier."""
-        place = self.own_reference(self.panel.row(name), column)
+        place = own_reference(self.panel, self.panel.row(name), column)
         there = self.at(place[0]) if place else None
         if place is None or there is None or place[1] not in there.rows:
             return None
@@ -129,10 +129,6 @@ class Evidence:
             return None
         means = {m: value_of(base.series[m]).mean for m in column.over}
         return means if all(0 < v < math.inf for v in means.values()) else None
-
-    def own_reference(self, row: PrintedRow, column: Column) -> tuple[str, str] | None:
-        """Panel and row of this table that our own Δ_m refers to."""
-        return own_reference(self.panel, row, column)
 
     def _printed_baseline(self, name: str, column: Column) -> dict[str, float] | None:
         place = self.panel.reference(self.panel.row(name), column)
@@ -161,7 +157,7 @@ class Evidence:
         spread, source = self.spread(column)
         if spread is None or column.metric != "delta_m":
             return spread, source
-        if self.own_reference(self.panel.row(name), column) == (self.panel.key, name):
+        if own_reference(self.panel, self.panel.row(name), column) == (self.panel.key, name):
             return None, ""  # zero by definition, in the paper and here
         return (spread[0] * math.sqrt(2), spread[1]), source
 

@@ -11,7 +11,7 @@ from mtlrepro.expected.schema import COUNTED, RESOURCES, Column, PrintedRow
 from mtlrepro.expected.tolerances import SPEED
 from mtlrepro.suite import verdict
 from mtlrepro.suite.claims import judge_claim
-from mtlrepro.suite.evidence import Evidence, RowEvidence, better, main_figure, value_of
+from mtlrepro.suite.evidence import Evidence, RowEvidence, better, main_figure, own_reference, value_of
 from mtlrepro.suite.results import Check, ColumnInfo, RowResult, TableResult
 
 
@@ -44,7 +44,7 @@ def adjust_together(panels: Sequence[TableResult]) -> None:
     for table in panels:
         for row in table.rows:
             row.checks = [next(checks) for _ in row.checks]
-        table.chance_failures = verdict.ALPHA * sum(c.p is not None for r in table.rows for c in r.checks)
+        table.chance_failures = verdict.chance_failures([c for r in table.rows for c in r.checks])
 
 
 class _PanelJudge:
@@ -112,7 +112,7 @@ class _PanelJudge:
             spread, source = self.evidence.cell_spread(line.name, column)
             return verdict.printed(column, cell, value, spread, self.panel.runs, tolerance, source)
         if full and not row.error:
-            baseline = self.evidence.own_reference(line, column)
+            baseline = own_reference(self.panel, line, column)
             what = repr(baseline[1]) if baseline else "is not in this table and"
             why = f"the baseline row {what} has none" if column.over else "its runs have none"
             return without("MISSING", f"no figure: {why}")

@@ -114,8 +114,8 @@ class RowResult:
         measured: column key -> figure in the column's unit; absent where nothing was measured.
         metrics: metric id ("semseg.miou", "depth.rmse" ...) -> figure in the metric's own unit, all of them.
         trivial: metric id -> the best constant predictor's figure on the same data.
-        delta: Δ_m in percent: "own" against this session's baseline row, "printed" against the paper's,
-            "paper" the paper's own printed Δ; a key is absent where it cannot be computed.
+        delta: Δ_m in percent: "own" against this session's baseline row, "printed" against the paper's
+            (tier full alone), "paper" the paper's own printed Δ; a key is absent where it cannot be computed.
         resources: "params", "macs" of the paper's exact model summed over the row's networks; at bench also
             "step_ms", "images_per_s", "vram_bytes".
         checks: comparisons made for this row.
