@@ -1,4 +1,4 @@
-"""JSON files that appear whole or not at all, and the one error for a disk that cannot be written."""
+"""Files that appear whole or not at all, and the one error for a disk that cannot be written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from mtlrepro.errors import StoreError
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file by temporary file and rename; whatever happens, nothing half-written stays.
+    """Write a JSON file (see `write_bytes`)."""
+    write_bytes(path, json.dumps(value, indent=1, sort_keys=True).encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file by temporary file and rename; whatever happens, nothing half-written stays.
 
     Raises:
         StoreError: full or read-only disk.
@@ -22,8 +27,8 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # unique over hosts and threads too
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w") as stream:
-            json.dump(value, stream, indent=1, sort_keys=True)
+        with temporary.open("wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -36,7 +41,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_failure(path: Path, error: OSError) -> StoreError:
     """The error a user sees when the store cannot be written."""
-    mend = "Free disk space" if error.errno == errno.ENOSPC else "Choose a writable folder with --runs"
+    mend = "Free disk space" if error.errno == errno.ENOSPC else "Choose a writable folder"
     return StoreError(f"cannot write: {error.strerror or error}", file=path, mend=mend)
 
 

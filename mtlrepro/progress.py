@@ -6,8 +6,10 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class ProgressLine:
@@ -38,18 +40,22 @@ class ProgressLine:
             self._done.add(event["key"])
         else:
             self._active[event["key"]] = event
+        self.show(self.text)
+
+    def show(self, text: str | Callable[[], str]) -> None:
+        """Rewrite the line, unless that was done a moment ago."""
         now = time.monotonic()
         if self._enabled and now - self._last >= self.INTERVAL:
             self._last = now
-            self._write("\r" + self.text()[: self._width].ljust(self._width))
+            line = text if isinstance(text, str) else text()
+            self._write("\r" + line[: self._width].ljust(self._width))
 
     def text(self) -> str:
         """The line."""
         parts = [f"{len(self._done)}/{max(self.total, len(self._done) + len(self._active))} runs"]
         for event in self._active.values():
             rate = event["rate"]
-            left = (event["steps"] - event["step"]) / rate if rate else float("inf")
-            eta = f"{int(left // 60)}:{int(left % 60):02d}" if left < 1e6 else "?"
+            eta = _clock((event["steps"] - event["step"]) / rate if rate else math.inf)
             loss = "?" if math.isnan(event["loss"]) else f"{event['loss']:.3g}"  # before the first log line
             step = f"{event['step']}/{event['steps']}"
             parts.append(f"{event['label']} {step} loss {loss} {rate:.1f} it/s ETA {eta}")
@@ -59,3 +65,20 @@ class ProgressLine:
         """Remove the line."""
         if self._enabled and self._last:
             self._write("\r" + " " * self._width + "\r")
+
+
+def track(items: Iterable[T], total: int, what: str, line: ProgressLine | None = None) -> Iterator[T]:
+    """Yield the items and show how many are done, how fast, and how long the rest will take; on a terminal alone."""
+    line = line or ProgressLine()
+    began = time.monotonic()
+    try:
+        for done, item in enumerate(items, 1):
+            rate = done / max(time.monotonic() - began, 1e-9)
+            line.show(f"{done}/{total} {what} {rate:.1f}/s ETA {_clock((total - done) / rate)}")
+            yield item
+    finally:
+        line.clear()
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d}" if seconds < 1e6 else "?"

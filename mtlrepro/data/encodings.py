@@ -6,17 +6,14 @@ Every reader names the file when something is wrong with it. Nothing pickled is 
 from __future__ import annotations
 
 import functools
-import struct
-import tokenize
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from mtlrepro.data.arrays import read_npy, read_pixels
 from mtlrepro.data.description import Description, Labels
 from mtlrepro.errors import DataError
 
@@ -38,7 +35,7 @@ def read_image(file: Path) -> Tensor:
     Raises:
         DataError: missing, damaged, or of another mode.
     """
-    array, mode = _pixels(file)
+    array, mode = read_pixels(file)
     if mode not in ("RGB", "L"):
         raise DataError(f"image mode is {mode}, expected RGB or L (8 bit)", file=file, mend="Convert it to RGB")
     return (
@@ -95,7 +92,7 @@ def read_depth(file: Path, labels: Labels, description: Description) -> Tensor:
 def read_normals(file: Path, labels: Labels, description: Description) -> Tensor:
     """Unit vectors (3, H, W) float32, zero = invalid. Lengths within the tolerance are set to exactly 1."""
     if file.suffix.lower() == ".png":
-        array, mode = _pixels(file)
+        array, mode = read_pixels(file)
         if mode != "RGB":
             raise DataError(f"mode is {mode}, expected RGB", file=file, field="normals", mend="Store (v + 1) / 2 * 255")
         black = (array == 0).all(-1)
@@ -164,37 +161,9 @@ _READERS: dict[str, Callable[[Path, Labels, Description], Tensor]] = {
 _STORED = {"semseg": "class ids", "depth": "depths", "edges": "edges"}
 """What the grey PNG of a task holds, for messages."""
 
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    MemoryError,
-    zlib.error,
-    struct.error,
-    tokenize.TokenError,
-    Image.DecompressionBombError,
-)
-"""What Pillow and numpy raise on files that are cut short, altered, or not what their name says."""
-
-
-def _damaged(file: Path, error: BaseException) -> DataError:
-    if isinstance(error, FileNotFoundError):
-        return DataError("no such file", file=file, mend="Restore it, or take its id out of the split")
-    reason = "; ".join(str(error).split("\n")).rstrip(".") or type(error).__name__
-    return DataError(f"cannot be read ({reason})", file=file, mend="It is truncated or damaged: restore it")
-
-
-def _pixels(file: Path) -> tuple[np.ndarray, str]:
-    try:
-        with Image.open(file) as image:
-            return np.array(image), image.mode
-    except _DAMAGE as error:
-        raise _damaged(file, error) from None
-
 
 def _grey(file: Path, task: str, modes: tuple[str, ...]) -> np.ndarray:
-    array, mode = _pixels(file)
+    array, mode = read_pixels(file)
     if mode not in modes:
         depth = "8-bit" if "I" not in modes else "8- or 16-bit"
         problem = f"PNG mode is {mode}, expected {' or '.join(modes)}"
@@ -204,19 +173,7 @@ def _grey(file: Path, task: str, modes: tuple[str, ...]) -> np.ndarray:
 
 
 def _npy(file: Path, task: str, shape: str, axes: int) -> np.ndarray:
-    try:
-        with file.open("rb") as stream:
-            if stream.read(6) != b"\x93NUMPY":
-                mend = "Write it with numpy.save (pickles are refused)"
-                raise DataError("not an npy file", file=file, field=task, mend=mend)
-            stream.seek(0)
-            array = np.load(stream, allow_pickle=False)
-    except _DAMAGE as error:
-        if "Object arrays" in str(error):
-            mend = "Save it as a plain array of numbers"
-            problem = "holds pickled objects, which are never loaded"
-            raise DataError(problem, file=file, field=task, mend=mend) from None
-        raise _damaged(file, error) from None
+    array = read_npy(file, task)
     if array.ndim == 3 and axes == 2 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != axes or (axes == 3 and array.shape[-1] != 3) or array.dtype.kind not in "fiub":

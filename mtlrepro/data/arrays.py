@@ -1,0 +1,88 @@
+"""Files to numpy arrays: PNG, npy and mat, with one error for whatever is wrong with one. Nothing pickled is loaded."""
+
+from __future__ import annotations
+
+import struct
+import tokenize
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mtlrepro.errors import DataError
+
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+    Image.DecompressionBombError,
+)
+"""What Pillow, numpy and scipy raise on files that are cut short, altered, or not what their name says."""
+
+
+def read_pixels(file: Path) -> tuple[np.ndarray, str]:
+    """An image's values as stored, (H, W) or (H, W, channels), and its Pillow mode.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    try:
+        with Image.open(file) as image:
+            return np.array(image), image.mode
+    except _DAMAGE as error:
+        raise _damaged(file, error) from None
+
+
+def read_npy(file: Path, field: str) -> np.ndarray:
+    """A numpy array.
+
+    Raises:
+        DataError: missing, damaged, not an npy file, or one that holds pickled objects.
+    """
+    try:
+        with file.open("rb") as stream:
+            if stream.read(6) != b"\x93NUMPY":
+                mend = "Write it with numpy.save (pickles are refused)"
+                raise DataError("not an npy file", file=file, field=field, mend=mend)
+            stream.seek(0)
+            return np.load(stream, allow_pickle=False)
+    except _DAMAGE as error:
+        if "Object arrays" in str(error):
+            mend = "Save it as a plain array of numbers"
+            problem = "holds pickled objects, which are never loaded"
+            raise DataError(problem, file=file, field=field, mend=mend) from None
+        raise _damaged(file, error) from None
+
+
+def read_mat(file: Path) -> dict[str, Any]:
+    """The variables of a MATLAB file of version 7 or older: arrays as they are, structs as dicts, cells as lists.
+
+    Raises:
+        DataError: missing, damaged, or of version 7.3.
+    """
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        variables = loadmat(file, simplify_cells=True, appendmat=False)
+    except NotImplementedError:
+        problem = "a MATLAB 7.3 (HDF5) file"
+        raise DataError(problem, file=file, mend="Save it in version 7: save(name, 'x', '-v7')") from None
+    except (MatReadError, KeyError, IndexError, UnicodeError, *_DAMAGE) as error:
+        raise _damaged(file, error) from None
+    return {name: value for name, value in variables.items() if not name.startswith("__")}
+
+
+def _damaged(file: Path, error: BaseException) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError("no such file", file=file, mend="Restore it, or take its id out of the split")
+    reason = "; ".join(str(error).split("\n")).rstrip(".") or type(error).__name__
+    return DataError(f"cannot be read ({reason})", file=file, mend="It is truncated or damaged: restore it")
