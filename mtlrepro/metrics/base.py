@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from mtlrepro.errors import DataError, SpecError
@@ -23,10 +25,12 @@ class Metric(ABC):
     Class attributes:
         protocol: the protocol's id, for example `"miou/dataset@1"`.
         better: figure name -> `"higher"` or `"lower"`; also lists the figures `compute` returns.
+        units: figure name -> unit, of the figures that are not fractions in [0, 1]; "" for a number without unit.
     """
 
     protocol: ClassVar[str]
     better: ClassVar[dict[str, str]]
+    units: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
         self.state: dict[str, Tensor] = {}
@@ -38,6 +42,14 @@ class Metric(ABC):
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Figures by name; NaN where nothing valid was seen."""
+
+    def curve(self) -> dict[str, list[float]]:
+        """What was found at each operating point ("thresholds" and others, equally long); empty where there is none."""
+        return {}
+
+    def unit(self, figure: str) -> str:
+        """Unit of a figure; "fraction" is what papers print times 100."""
+        return self.units.get(figure, "fraction")
 
     def merge(self, other: Self) -> Self:
         """Add another accumulator's sums to this one and return it.
@@ -52,6 +64,22 @@ class Metric(ABC):
             )
         for name, value in other.state.items():
             self.state[name] = self.state[name] + value.to(self.state[name].device)
+        return self
+
+    def gather(self) -> Self:
+        """Merge the accumulators of all ranks of the default process group, in rank order, and return this one.
+
+        Every rank then holds the same state, on the CPU. Without a process group nothing changes.
+        """
+        if dist.is_available() and dist.is_initialized():
+            states: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(states, {name: value.cpu() for name, value in self.state.items()})
+            whole, *rest = states
+            self.state = whole
+            for state in rest:
+                other = copy.copy(self)
+                other.state = state
+                self.merge(other)
         return self
 
     def _zeros(self, name: str, *shape: int, dtype: torch.dtype = torch.float64) -> None:

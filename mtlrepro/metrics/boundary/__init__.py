@@ -1,0 +1,7 @@
+"""Boundary evaluation without MATLAB, from soft maps to matched counts: one file a step of the protocol.
+
+`suppression` (non-maximum suppression) -> `thinning` -> `truth` (boundaries of label maps) -> `matching` (one-to-one
+correspondence) -> `counts` (one image, all thresholds) -> `summary` (odsF, oisF, AP). The accumulators that use them
+are in `mtlrepro.metrics.odsf`. Everything here is numpy and numba on the CPU, and releases the interpreter lock in
+its loops, so images can be spread over threads.
+"""

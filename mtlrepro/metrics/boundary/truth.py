@@ -1,0 +1,39 @@
+"""The true boundaries: from a label map, from a drawn mask, or as annotators drew them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mtlrepro.metrics.boundary.thinning import thin
+
+
+def contours(labels: np.ndarray) -> np.ndarray:
+    """Where a label map changes, one pixel towards the upper left of each change.
+
+    Args:
+        labels: (H, W) integers; every value, 0 included, is a segment.
+
+    Returns:
+        (H, W) bool: the pixel differs from its right, lower or lower right neighbour (last row: right only; last
+        column: lower only; last pixel: never), as SEISM turns segmentations into boundaries.
+
+    Example:
+        >>> contours(np.array([[1, 1, 2], [1, 1, 2], [3, 3, 3]])).astype(int).tolist()
+        [[0, 1, 0], [1, 1, 1], [0, 0, 0]]
+    """
+    s = np.asarray(labels)
+    edge = np.zeros(s.shape, dtype=bool)
+    edge[:, :-1] |= s[:, :-1] != s[:, 1:]
+    edge[:-1] |= s[:-1] != s[1:]
+    edge[:-1, :-1] |= s[:-1, :-1] != s[1:, 1:]
+    return edge
+
+
+READINGS = {
+    "contour": lambda m: thin(contours(m)),
+    "thin": lambda m: thin(m),
+    "as-is": lambda m: np.asarray(m) != 0,
+}
+"""How a truth file becomes boundary pixels. `contour`: thinned borders of its segments; a drawn line is a segment
+too, and one that is two or more pixels wide becomes *two* boundaries (the published NYUD-v2 figures were made that
+way). `thin`: the thinned mask. `as-is`: every nonzero pixel (BSDS)."""
