@@ -48,6 +48,7 @@ A dataset of your own is a folder of images and label maps, and one TOML file th
     path = "edges/{split}/{id}.png"          # .npy or grey .png with 0 and 1 (or 255)
     # or, in place of path:
     # from = "semseg"                        # boundaries of the label map
+    tolerance = 0.0075                       # how far odsF lets a boundary be off, a fraction of the diagonal
 
 Give the tasks you have. An id may contain "/" (a sub-folder). Every label has the size of its image.
 Top-level `max_depth` (metres, default 10) is the far end of the colour map in pictures.
@@ -57,7 +58,7 @@ TASK_KEYS = {
     "semseg": {"path", "classes", "ignore", "offset", "palette"},
     "depth": {"path", "unit"},
     "normals": {"path"},
-    "edges": {"path", "from"},
+    "edges": {"path", "from", "tolerance"},
 }
 SUFFIXES = {"semseg": (".png",), "depth": (".npy", ".png"), "normals": (".npy", ".png"), "edges": (".npy", ".png")}
 TOP_KEYS = {"name", "root", "image", "max_depth", "splits", "counts", "tasks"}
@@ -75,12 +76,14 @@ class Labels:
         ignore: stored values that mean "no label" (semseg).
         offset: added to stored values to give class ids (semseg).
         unit: metres a stored 1 stands for (depth).
+        tolerance: how far a boundary may be off, a fraction of the image diagonal (edges).
     """
 
     path: str | None
     ignore: tuple[int, ...] = ()
     offset: int = 0
     unit: float = 1.0
+    tolerance: float = DatasetInfo.edge_tolerance
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,10 @@ class Description:
     @property
     def info(self) -> DatasetInfo:
         """What models, metrics and pictures need to know."""
-        return DatasetInfo(self.name, tuple(self.tasks), self.classes, self.palette, self.max_depth)
+        edges = self.tasks.get("edges", Labels(None))
+        return DatasetInfo(
+            self.name, tuple(self.tasks), self.classes, self.palette, self.max_depth, edge_tolerance=edges.tolerance
+        )
 
     def digest(self) -> str:
         """Hex SHA-256 of what the description says about samples: not of comments, names, places or colours."""
@@ -241,12 +247,15 @@ class _Reader:
         self._known("key", table, TASK_KEYS[task], field)
         if task == "semseg":
             self._check_classes(table)
+        tolerance = float(self._get(table, field, "tolerance", (int, float), Labels.tolerance))
+        if not 0 < tolerance < 1:
+            raise self._error(f"{field}.tolerance", f"{tolerance} is not a fraction of the diagonal", "Give 0.0075")
         if "from" in table:
             if table["from"] != DERIVED_FROM:
                 raise unknown("source", str(table["from"]), [DERIVED_FROM], file=self.file, field=f"{field}.from")
             if "path" in table:
                 raise self._error(field, "both path and from are given", "Keep one of them")
-            return Labels(path=None)
+            return Labels(path=None, tolerance=tolerance)
         path = self._pattern(table, field, "path", SUFFIXES[task])
         if task == "depth" and path.lower().endswith(".png") and "unit" not in table:
             raise self._error(f"{field}.unit", "missing for PNG depth", "Add unit = 0.001 if it is in millimetres")
@@ -257,7 +266,7 @@ class _Reader:
         if not all(type(v) is int and 0 <= v <= 255 for v in ignore):
             raise self._error(f"{field}.ignore", f"{ignore} holds something else than ids 0..255", "Correct it")
         offset = self._get(table, field, "offset", int, 0)
-        return Labels(path, tuple(sorted({*ignore, 255})) if task == "semseg" else (), offset, unit)
+        return Labels(path, tuple(sorted({*ignore, 255})) if task == "semseg" else (), offset, unit, tolerance)
 
     def _check_classes(self, table: dict[str, Any]) -> None:
         field = "tasks.semseg"

@@ -39,6 +39,7 @@ class DatasetInfo:
         class_names: names of the semantic classes, in id order; their number is the number of semseg channels.
         palette: RGB 0..255 per class, same order, for pictures.
         max_depth: metres shown as the far end of the colour map.
+        edge_tolerance: how far a predicted boundary may be off, as a fraction of the image diagonal.
     """
 
     name: str
@@ -46,6 +47,7 @@ class DatasetInfo:
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
     max_depth: float = 10.0
+    edge_tolerance: float = 0.0075
 
 
 @runtime_checkable

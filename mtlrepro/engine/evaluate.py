@@ -20,6 +20,9 @@ from mtlrepro.metrics.base import Metric
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.tasks.base import Task
 
+FINAL = "final"
+"""The view of a network's final predictions; the others are its stages."""
+
 Meters = dict[str, dict[str, list[Metric]]]
 """View ("final" or a stage's name) -> task -> accumulators."""
 
@@ -92,14 +95,25 @@ def evaluate(
 
 
 def figures(meters: Meters) -> dict[str, float]:
-    """Flat figures: "<view>.<task>.<figure>" -> value in the metric's own unit."""
+    """Flat figures: "<view>.<task>.<protocol>.<figure>" -> value in the metric's own unit."""
     return {
-        f"{view}.{task}.{figure}": value
+        record_key(view, f"{task}.{figure}", metric.protocol): value
         for view, by_task in meters.items()
         for task, accumulators in by_task.items()
         for metric in accumulators
         for figure, value in metric.compute().items()
     }
+
+
+def record_key(view: str, metric: str, protocol: str) -> str:
+    """Where a run's record holds a figure.
+
+    Example:
+        >>> record_key("final", "semseg.miou", "miou/dataset@1")
+        'final.semseg.miou/dataset@1.miou'
+    """
+    task, figure = metric.split(".")
+    return f"{view}.{task}.{protocol}.{figure}"
 
 
 def merge(first: Meters, second: Meters) -> Meters:
@@ -147,7 +161,7 @@ def _views(outputs: Outputs, size: torch.Size) -> dict[str, dict[str, Tensor]]:
         }
         for stage, predictions in outputs.stages.items()
     }
-    return {"final": outputs.final, **stages}
+    return {FINAL: outputs.final, **stages}
 
 
 def _groups(samples: Iterable[tuple[Tensor, Sample]]) -> Iterator[list[tuple[Tensor, Sample]]]:
@@ -159,7 +173,8 @@ def _groups(samples: Iterable[tuple[Tensor, Sample]]) -> Iterator[list[tuple[Ten
 def _accumulators(meters: Meters, view: str, name: str, task: Task) -> list[Metric]:
     by_task = meters.setdefault(view, {})
     if name not in by_task:
-        by_task[name] = task.metrics()
+        # Tables read stages by the first protocol, and matching the boundaries of every stage would take long.
+        by_task[name] = task.metrics() if view == FINAL else task.metrics()[:1]
     return by_task[name]
 
 

@@ -156,6 +156,11 @@ class Panel:
         return tuple(c for c in mine if c.key in used or not used)
 
     @cached_property
+    def protocols(self) -> dict[str, str]:
+        """Metric id -> protocol, of the columns that a training fills."""
+        return {c.metric: c.protocol for c in self.columns if "." in c.metric}
+
+    @cached_property
     def rows(self) -> tuple[PrintedRow, ...]:
         """The lines of its group that print something in its columns."""
         keys = {c.key for c in self.printed.columns if c.set == self.set}

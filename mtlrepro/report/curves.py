@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from mtlrepro.engine.evaluate import record_key
 from mtlrepro.report.figures import COLOURS, DASHES, FAINT, INK, Picture, literal, new_figure, to_png
 from mtlrepro.report.rundir import RunFiles
-from mtlrepro.suite.judge import main_figure
+from mtlrepro.suite.evidence import main_figure, usual_protocol
 from mtlrepro.suite.results import RowResult, RunInfo
 
 COLUMNS = 4
@@ -88,9 +89,10 @@ def _metric_panels(rows: list[RowResult], files: dict[str, RunFiles]) -> list[tu
         for row in rows:
             for key in row.runs:
                 found = [
-                    (step, e[f"{row.view}.{metric}"])
+                    (step, e[name])
+                    for name in [record_key(row.view, metric, usual_protocol(metric))]
                     for step, e in _evaluations(files, key)
-                    if f"{row.view}.{metric}" in e
+                    if name in e
                 ]
                 if len(found) > 1:
                     lines.append((row.name, [s for s, _ in found], [v for _, v in found]))

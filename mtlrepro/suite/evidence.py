@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from mtlrepro.data.sample import DatasetInfo
+from mtlrepro.engine.evaluate import FINAL
 from mtlrepro.errors import unknown
 from mtlrepro.expected.panel import Located, Panel, trained
 from mtlrepro.expected.schema import COUNTED, Column, PrintedRow
@@ -41,18 +42,22 @@ class RowEvidence:
         """Specs as they were run, each with its records, seed by seed."""
         return [] if self.error else list(zip(self.service.specs, self.records, strict=True))
 
-    @cached_property
-    def series(self) -> dict[str, list[float]]:
-        """Metric id -> value per seed: main tasks from the row's view, auxiliary ones from the finest stage."""
+    def series(self, protocols: Mapping[str, str]) -> dict[str, list[float]]:
+        """Metric id -> value per seed: main tasks from the row's view, auxiliary ones from the finest stage.
+
+        Args:
+            protocols: metric id -> the protocol that is asked for; others are read by the task's usual one.
+        """
         series: dict[str, list[float]] = {}
         for spec, by_seed in self.by_spec():
             main, aux = spec.model.main, [t for t in spec.model.aux if t not in spec.model.main]
-            views = {self.row.view: main} | ({v: aux for v in FINEST_STAGES} if self.row.view == "final" else {})
+            views = {self.row.view: main} | ({v: aux for v in FINEST_STAGES} if self.row.view == FINAL else {})
             for view, tasks in views.items():
-                for figure in by_seed[0]["metrics"]:
-                    v, task, name = figure.split(".")
-                    if v == view and task in tasks:
-                        series[f"{task}.{name}"] = [r["metrics"][figure] for r in by_seed]
+                for key in by_seed[0]["metrics"]:
+                    v, task, protocol, figure = key.split(".")
+                    metric = f"{task}.{figure}"
+                    if v == view and task in tasks and protocol == (protocols.get(metric) or usual_protocol(metric)):
+                        series[metric] = [r["metrics"][key] for r in by_seed]
         return series
 
 
@@ -71,6 +76,7 @@ class Evidence:
     rows: dict[str, RowEvidence]
     recorded: dict[str, Recorded | None] = field(default_factory=dict)
     siblings: Mapping[str, Evidence] = field(default_factory=dict)
+    _series: dict[str, dict[str, list[float]]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def panel(self) -> Panel:
@@ -101,11 +107,17 @@ class Evidence:
         """A trained figure or Δ_m per seed, in the column's unit; empty where there is none."""
         if column.metric == "delta_m":
             return self.deltas(name, column).get("own", [])
-        return [v * column.scale for v in self.rows[name].series.get(column.metric, [])]
+        return [v * column.scale for v in self.series(name).get(column.metric, [])]
+
+    def series(self, name: str) -> dict[str, list[float]]:
+        """A row's figures per seed by metric id, by the protocols of the panel's columns."""
+        if name not in self._series:
+            self._series[name] = self.rows[name].series(self.panel.protocols)
+        return self._series[name]
 
     def deltas(self, name: str, column: Column) -> dict[str, list[float]]:
         """Δ_m of a column per seed, against our own baseline's mean ("own") and against the printed one ("printed")."""
-        series, row = self.rows[name].series, self.panel.row(name)
+        series, row = self.series(name), self.panel.row(name)
         column = replace(column, over=self.panel.averaged(row, column))
         if any(m not in series for m in column.over):
             return {}
@@ -124,10 +136,11 @@ class Evidence:
         there = self.at(place[0]) if place else None
         if place is None or there is None or place[1] not in there.rows:
             return None
-        base = there.rows[place[1]]
-        if base.service.tier != self.rows[name].service.tier or any(m not in base.series for m in column.over):
+        base = there.rows[place[1]].series(self.panel.protocols)
+        same_tier = there.rows[place[1]].service.tier == self.rows[name].service.tier
+        if not same_tier or any(m not in base for m in column.over):
             return None
-        means = {m: value_of(base.series[m]).mean for m in column.over}
+        means = {m: value_of(base[m]).mean for m in column.over}
         return means if all(0 < v < math.inf for v in means.values()) else None
 
     def _printed_baseline(self, name: str, column: Column) -> dict[str, float] | None:
@@ -180,6 +193,13 @@ def value_of(values: list[float]) -> Value:
 @cache
 def _task(name: str) -> Any:
     return TASKS[name](DatasetInfo("any", (name,), class_names=("a", "b"), palette=((0, 0, 0), (255, 255, 255))))
+
+
+@cache
+def usual_protocol(metric: str) -> str:
+    """The protocol a figure is read by where no column asks for another: the first of the task's that defines it."""
+    task, figure = metric.split(".")
+    return next((m.protocol for m in _task(task).metrics() if figure in m.better), "")
 
 
 def main_figure(task: str) -> str:

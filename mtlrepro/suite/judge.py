@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from mtlrepro.audit.run import audit_panel
+from mtlrepro.engine.evaluate import record_key
 from mtlrepro.expected.findings import load_findings
 from mtlrepro.expected.schema import COUNTED, RESOURCES, Column, PrintedRow
 from mtlrepro.expected.tolerances import SPEED
 from mtlrepro.suite import verdict
 from mtlrepro.suite.claims import judge_claim
-from mtlrepro.suite.evidence import Evidence, RowEvidence, better, main_figure, own_reference, value_of
+from mtlrepro.suite.evidence import (
+    Evidence,
+    RowEvidence,
+    better,
+    main_figure,
+    own_reference,
+    usual_protocol,
+    value_of,
+)
 from mtlrepro.suite.results import Check, ColumnInfo, RowResult, TableResult
 
 
@@ -65,8 +75,8 @@ class _PanelJudge:
             runs=[r["key"] for r in records],
             printed={key: cell.text for key, cell in cells.items()},
             measured=measured,
-            metrics={m: value_of(v) for m, v in row.series.items()},
-            trivial={m: v for r in records for m, v in r["trivial"].items()},
+            metrics={m: value_of(v) for m, v in self.evidence.series(name).items()},
+            trivial={m: v for r in records for m, v in self._trivial_figures(r).items()},
             delta=self._delta(line),
             resources=_resources(row),
             checks=[*_failure(row), *self._cells(line, row), *self._own(row)],
@@ -127,8 +137,9 @@ class _PanelJudge:
         checks = []
         if row.service.tier not in ("smoke", "own"):
             return []  # a few bench steps at full size promise nothing, and full runs have the paper to meet
-        for figure, (values, reference) in _against_trivial(row).items():
-            value = value_of(values)
+        series = self.evidence.series(row.row.name)
+        for figure, reference in self._against_trivial(row).items():
+            value = value_of(series[figure])
             margin = self.bound.tolerances.margin(figure) if row.service.tier == "smoke" else 0.0
             checks.append(
                 verdict.trivial(
@@ -136,6 +147,26 @@ class _PanelJudge:
                 )
             )
         return checks
+
+    def _trivial_figures(self, record: dict[str, Any]) -> dict[str, float]:
+        """Metric id -> the trivial predictor's figure, by the same protocol as the network's."""
+        found = {}
+        for key, value in record["trivial"].items():
+            task, protocol, figure = key.split(".")
+            metric = f"{task}.{figure}"
+            if protocol == (self.panel.protocols.get(metric) or usual_protocol(metric)):
+                found[metric] = value
+        return found
+
+    def _against_trivial(self, row: RowEvidence) -> dict[str, float]:
+        """Main figure of every task the row is judged on -> the trivial predictor's."""
+        series = self.evidence.series(row.row.name)
+        return {
+            metric: reference
+            for by_seed in row.records
+            for metric, reference in self._trivial_figures(by_seed[0]).items()
+            if metric == main_figure(metric.partition(".")[0]) and metric in series
+        }
 
     def _recorded(self, row: RowEvidence) -> list[Check]:
         reference = self.evidence.recorded.get(row.service.tier or "")
@@ -145,8 +176,10 @@ class _PanelJudge:
         family = sum("." in c.metric for c in self.panel.columns) * len(self.evidence.rows)
         for spec, by_seed in row.by_spec():
             for metric in dict.fromkeys(c.metric for c in self.panel.columns):
-                figure = f"{row.row.view}.{metric}"
-                if figure not in by_seed[0]["metrics"] or metric.partition(".")[0] not in spec.model.main:
+                if metric.partition(".")[0] not in spec.model.main:
+                    continue
+                figure = record_key(row.row.view, metric, self.panel.protocols[metric])
+                if figure not in by_seed[0]["metrics"]:
                     continue
                 known = reference.values(spec, figure)
                 if not known:
@@ -185,16 +218,6 @@ def _failure(row: RowEvidence) -> list[Check]:
         reason = f"its runs have no view {row.row.view!r}, only {', '.join(sorted(views))}"
         return [Check("run", "view", "ERROR", row.service.tier, reason=reason)]
     return []
-
-
-def _against_trivial(row: RowEvidence) -> dict[str, tuple[list[float], float]]:
-    """Main figure of every task the row is judged on -> (value per seed, the trivial predictor's)."""
-    found: dict[str, tuple[list[float], float]] = {}
-    for by_seed in row.records:
-        for metric, reference in by_seed[0]["trivial"].items():
-            if metric == main_figure(metric.partition(".")[0]) and metric in row.series:
-                found[metric] = (row.series[metric], reference)
-    return found
 
 
 def _resources(row: RowEvidence) -> dict[str, float]:

@@ -18,7 +18,6 @@ from mtlrepro.tasks import make_tasks
 from mtlrepro.tasks.base import Task
 
 BASELINE = "stl"
-UNITS = {"miou": "%", "rmse": "m", "mean": "deg", "f": "%"}
 
 
 @dataclass(frozen=True)
@@ -126,6 +125,7 @@ def _weights_of(objective: ObjectiveSpec, tasks: tuple[str, ...]) -> ObjectiveSp
 
 def _column(name: str, task: Task) -> Column:
     figure = task.main_metric
-    protocol = next(m.protocol for m in task.metrics() if figure in m.better)
+    metric = task.metrics()[0]
+    unit = {"fraction": "%"}.get(metric.unit(figure), metric.unit(figure))
     title = f"{name} {figure} {'↑' if task.better == 'higher' else '↓'}"
-    return Column(name, title, main_figure(name), protocol, UNITS.get(figure, ""), task.better)
+    return Column(name, title, main_figure(name), metric.protocol, unit, task.better)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mtlrepro.engine.evaluate import record_key
 from mtlrepro.errors import StoreError
 from mtlrepro.expected.tolerances import SPEED
 from mtlrepro.files import read_json, write_json
@@ -21,14 +22,15 @@ from mtlrepro.suite.store import Finished
 from mtlrepro.suite.table import BoundTable
 from mtlrepro.suite.tiers import TRAINED_TIERS, TWINS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Recorded:
     """Recorded figures by resolved spec.
 
     Args:
-        runs: spec hash -> {"label", "provenance", "metrics": {"<view>.<task>.<figure>": [one value a seed]}, "speed"}.
+        runs: spec hash -> {"label", "provenance", "metrics", "speed"}; figures are lists of one value a seed, those of
+            metrics are named as in `mtlrepro.engine.evaluate.record_key`.
         own: hashes that the very machine recorded.
     """
 
@@ -115,7 +117,7 @@ def update(tables: Sequence[BoundTable], finished: Iterable[Finished], folder: P
     groups: dict[tuple[str, str, str], dict[str, list[Finished]]] = {}
     for run in finished:
         place = (run.machine, run.run.tier, run.run.spec.hash())
-        if place[1:] in wanted and _sound(run) and run.run.program == program_digest(run.run.spec):
+        if place[1:] in wanted and _sound(run, wanted[place[1:]]) and run.run.program == program_digest(run.run.spec):
             made_with = digest([run.environment, run.run.data, run.run.weights])
             groups.setdefault(place, {}).setdefault(made_with, []).append(run)
     files: dict[Path, dict[str, dict[str, Any]]] = {}
@@ -154,16 +156,16 @@ def _wanted(tables: Sequence[BoundTable]) -> dict[tuple[str, str], set[str]]:
     wanted: dict[tuple[str, str], set[str]] = {}
     for bound in tables:
         for row in bound.rows:
-            figures = {f"{row.view}.{c.metric}" for c in bound.expected.columns if "." in c.metric}
+            figures = {record_key(row.view, m, protocol) for m, protocol in bound.expected.protocols.items()}
             for spec in row.specs:
                 for tier in TRAINED_TIERS:
                     wanted.setdefault((tier, TWINS[tier](spec).hash()), set()).update(figures)
     return wanted
 
 
-def _sound(run: Finished) -> bool:
+def _sound(run: Finished, figures: set[str]) -> bool:
     """A run that diverged is no reference."""
-    return all(math.isfinite(v) for v in run.record["metrics"].values())
+    return all(math.isfinite(v) for name, v in run.record["metrics"].items() if name in figures)
 
 
 def _figures(runs: list[Finished], figures: set[str]) -> dict[str, Any]:

@@ -112,8 +112,9 @@ class RowResult:
         view: which of the runs' predictions the row reads ("final", "scale_0", "initial" ...), as in picture names.
         printed: column key -> printed string.
         measured: column key -> figure in the column's unit; absent where nothing was measured.
-        metrics: metric id ("semseg.miou", "depth.rmse" ...) -> figure in the metric's own unit, all of them.
-        trivial: metric id -> the best constant predictor's figure on the same data.
+        metrics: metric id ("semseg.miou", "depth.rmse" ...) -> figure in the metric's own unit, all of them; by the
+            protocol of the table's column where there is one, else by the task's usual one.
+        trivial: metric id -> the best constant predictor's figure on the same data, by the same protocol.
         delta: Δ_m in percent: "own" against this session's baseline row, "printed" against the paper's
             (tier full alone), "paper" the paper's own printed Δ; a key is absent where it cannot be computed.
         resources: "params", "macs" of the paper's exact model summed over the row's networks; at bench also

@@ -30,7 +30,7 @@ from mtlrepro.files import read_json, write_failure, write_json
 from mtlrepro.spec import RunSpec, digest
 from mtlrepro.suite.machine import machine
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HEARTBEAT = 5.0
 """Seconds between heartbeats of a lock's owner."""
 STALE = 60.0

@@ -58,7 +58,7 @@ class Task(ABC):
 
     @abstractmethod
     def metrics(self) -> list[Metric]:
-        """Fresh accumulators, one a protocol."""
+        """Fresh accumulators, one a protocol; the first defines the main metric."""
 
     @abstractmethod
     def trivial(self, labels: Iterable[Tensor]) -> Tensor:
@@ -83,7 +83,7 @@ class Task(ABC):
     @property
     def better(self) -> str:
         """Direction of `main_metric`: `"higher"` or `"lower"`."""
-        return next(m.better[self.main_metric] for m in self.metrics() if self.main_metric in m.better)
+        return self.metrics()[0].better[self.main_metric]
 
     def _check_label(self, label: Tensor, dtype: torch.dtype, layout: str) -> None:
         """Raise a `DataError` unless a sample's label has this dtype and layout, `"(H, W)"` or `"(3, H, W)"`."""

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.base import Metric
-from mtlrepro.metrics.depth import PooledDepth
+from mtlrepro.metrics.depth import CappedDepth, InverseDepth, PooledDepth
+from mtlrepro.metrics.depth_images import ImageDepth, ImageDepthMedian
 from mtlrepro.tasks.base import Task, full_precision, masked_mean, to_picture
 
 
@@ -43,8 +44,8 @@ class Depth(Task):
         return full_precision(prediction)
 
     def metrics(self) -> list[Metric]:
-        """Pooled depth errors."""
-        return [PooledDepth()]
+        """Depth errors, pooled as most papers have them first."""
+        return [PooledDepth(), CappedDepth(), InverseDepth(), ImageDepth(), ImageDepthMedian()]
 
     def trivial(self, labels: Iterable[Tensor]) -> Tensor:
         """Mean depth of the valid training pixels, the constant of least rmse; (1, 1, 1, 1) float32."""

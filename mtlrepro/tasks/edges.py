@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.base import Metric
-from mtlrepro.metrics.edges import IGNORE, POSITIVE_WEIGHT, EdgeBCE, PixelEdges
+from mtlrepro.metrics.edges import IGNORE, POSITIVE_WEIGHT, EdgeBCE, MacroF1, PixelEdges
+from mtlrepro.metrics.odsf import BoundaryNMS, BoundaryPNG
 from mtlrepro.tasks.base import Task, full_precision, to_picture
 
 
@@ -50,8 +51,9 @@ class Edges(Task):
         return full_precision(prediction).sigmoid()
 
     def metrics(self) -> list[Metric]:
-        """F by the pixel, and the loss."""
-        return [PixelEdges(), EdgeBCE()]
+        """F by the pixel, the loss, DenseMTL's F1, and odsF in both ways."""
+        tolerance = self.info.edge_tolerance
+        return [PixelEdges(), EdgeBCE(), MacroF1(), BoundaryNMS(tolerance), BoundaryPNG(tolerance)]
 
     def trivial(self, labels: Iterable[Tensor]) -> Tensor:
         """The constant probability of least loss, (1, 1, 1, 1) float32, and at least 0.02.

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.normals import PooledNormals
+from mtlrepro.metrics.normals_columns import ColumnNormals
 from mtlrepro.tasks.base import Task, full_precision, masked_mean, to_picture
 
 EPS = 1e-12
@@ -59,8 +60,8 @@ class Normals(Task):
         return vectors * vectors.square().sum(1, keepdim=True).clamp_min(EPS**2).rsqrt()
 
     def metrics(self) -> list[Metric]:
-        """Pooled angular errors."""
-        return [PooledNormals()]
+        """Angular errors, pooled first."""
+        return [PooledNormals(), ColumnNormals()]
 
     def trivial(self, labels: Iterable[Tensor]) -> Tensor:
         """Direction of the mean training normal, (1, 3, 1, 1) float32; towards the camera if the mean vanishes."""

@@ -18,7 +18,7 @@ def trivial_figures(task: Task, train_labels: Iterable[Tensor], val_targets: Ite
         val_targets: batch targets (with the batch axis); the constant is judged on them.
 
     Returns:
-        figure name -> value, all protocols of the task together.
+        "<protocol>.<figure>" -> value.
 
     Raises:
         DataError: if no training label has a valid pixel.
@@ -28,11 +28,11 @@ def trivial_figures(task: Task, train_labels: Iterable[Tensor], val_targets: Ite
         >>> from mtlrepro.data.sample import DatasetInfo
         >>> from mtlrepro.tasks.depth import Depth
         >>> train, val = torch.tensor([[1.0, 3.0]]), torch.tensor([[[[2.0, 4.0]]]])
-        >>> trivial_figures(Depth(DatasetInfo("toy", ("depth",))), [train], [val])["abs_err"]
+        >>> trivial_figures(Depth(DatasetInfo("toy", ("depth",))), [train], [val])["depth/pooled@1.abs_err"]
         1.0
     """
     constant, metrics = task.trivial(train_labels), task.metrics()
     for target in val_targets:
         for metric in metrics:
             metric.update(constant.to(target.device).expand_as(target), target)
-    return {name: value for metric in metrics for name, value in metric.compute().items()}
+    return {f"{m.protocol}.{figure}": value for m in metrics for figure, value in m.compute().items()}

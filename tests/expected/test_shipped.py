@@ -169,10 +169,6 @@ def metric_classes() -> list[type[Metric]]:
     return list(found.values())
 
 
-OWN = {("miou/present@1", "miou_present")}
-"""Figures of this project's own that no paper prints."""
-
-
 def test_metric_classes_are_found() -> None:
     assert {c.protocol for c in metric_classes()} >= {"miou/dataset@1", "depth/pooled@1", "normals/pooled@1"}
 
@@ -181,10 +177,6 @@ def test_metric_classes_are_found() -> None:
 def test_metric_classes_have_the_directions_of_their_protocol(cls: type[Metric]) -> None:
     assert cls.better
     for figure, direction in cls.better.items():
-        if (cls.protocol, figure) in OWN:
-            known = VOCABULARY.protocols.get(cls.protocol)
-            assert known is None or known.direction(figure) is None, "no longer an exception"
-            continue
         assert VOCABULARY.protocols[cls.protocol].direction(figure) == direction, figure
 
 

@@ -3,11 +3,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.random import RandomState
 from torchmetrics import MeanAbsoluteError, MeanSquaredError
 
 from mtlrepro.errors import DataError, SpecError
-from mtlrepro.metrics.depth import PooledDepth
+from mtlrepro.metrics.depth import (
+    FIGURES,
+    CappedDepth,
+    InverseDepth,
+    PooledDepth,
+    depth_figures,
+    depth_sums,
+    image_sums,
+)
 
 
 def vector_d1():
@@ -18,10 +28,33 @@ def vector_d1():
     return pred, np.where(invalid, 0, gt)
 
 
-def figures(pred, gt):
-    metric = PooledDepth()
+def figures(pred, gt, make=PooledDepth):
+    metric = make()
     metric.update(torch.as_tensor(pred)[:, None], torch.as_tensor(gt)[:, None])
     return metric.compute()
+
+
+def core(pred, gt, **rules):
+    return depth_figures(depth_sums(torch.as_tensor(pred)[:, None], torch.as_tensor(gt)[:, None], **rules))
+
+
+def brute_force(pred, gt, near=0.0, far=math.inf):
+    """The figures from Python numbers, pixel by pixel."""
+    pairs = [(p, g) for p, g in zip(pred.ravel().tolist(), gt.ravel().tolist(), strict=True) if near < g < far]
+    pairs = [(1e-9 if p <= 0 else p, g) for p, g in pairs]
+
+    def mean(f):
+        return math.fsum(f(p, g) for p, g in pairs) / len(pairs)
+
+    want = {
+        "rmse": math.sqrt(mean(lambda p, g: (p - g) ** 2)),
+        "log_rmse": math.sqrt(mean(lambda p, g: (math.log(p) - math.log(g)) ** 2)),
+        "abs_err": mean(lambda p, g: abs(p - g)),
+        "rel": mean(lambda p, g: abs(p - g) / g),
+        "sq_rel": mean(lambda p, g: (p - g) ** 2 / g),
+        "log10": mean(lambda p, g: abs(math.log10(p) - math.log10(g))),
+    }
+    return want | {f"delta{k}": mean(lambda p, g, k=k: max(p / g, g / p) < 1.25**k) for k in (1, 2, 3)}
 
 
 def pick(values, want):
@@ -33,6 +66,8 @@ D1 = {
     "log_rmse": 0.1899152,
     "rel": 0.1526421,
     "abs_err": 0.8208269,
+    "sq_rel": 0.2074139,
+    "log10": 0.0657023,
     "delta1": 0.7611465,
     "delta2": 0.9745223,
     "delta3": 1.0,
@@ -68,8 +103,62 @@ def test_vector_d4_negative_prediction():
     pred, gt = vector_d1()
     assert gt[0, 0, 0] == pytest.approx(2.608935, rel=1e-6)
     pred[0, 0, 0] = -1
-    want = {"rmse": 1.1961460, "log_rmse": 1.2381817, "rel": 0.1550109, "abs_err": 0.8270068}
+    want = {"rmse": 1.1961460, "log_rmse": 1.2381817, "rel": 0.1550109, "sq_rel": 0.2151772, "abs_err": 0.8270068}
     assert pick(figures(pred, gt), want) == pytest.approx(want, rel=3e-7)
+    assert figures(pred, gt, CappedDepth)["rmse"] == pytest.approx(0.8443820, rel=1e-6)
+
+
+def test_vector_d3_nan_is_not_counted_as_a_miss_alone():
+    pred, gt = vector_d1()
+    pred[0, 0, 0] = np.nan
+    sums = depth_sums(torch.as_tensor(pred)[:, None], torch.as_tensor(gt)[:, None])
+    assert int(sums["below2"]) / int(sums["pixels"]) == pytest.approx(0.9713376, rel=1e-6)  # the spec's delta_2
+    assert int(sums["non_finite"]) == 1
+    assert all(math.isnan(v) for v in depth_figures(sums).values())  # but a figure it is not
+
+
+def test_vector_without_a_floor():
+    pred, gt = vector_d1()
+    assert core(pred, gt, floor=None) == core(pred, gt)
+    pred[0, 0, 0] = -1
+    got = core(pred, gt, floor=None)
+    assert got["rmse"] == pytest.approx(1.2043951, rel=1e-6)
+    assert math.isnan(got["log_rmse"])
+    assert math.isnan(got["log10"])
+    assert got["delta3"] == pytest.approx(313 / 314)  # the ratio of -1 is below 1.25^3, yet not within it
+
+
+def test_vector_with_a_cap():
+    pred, gt = vector_d1()
+    got = figures(pred, gt, CappedDepth)
+    assert got["rmse"] == pytest.approx(0.8251431, rel=1e-6)
+    assert got == pytest.approx(brute_force(pred, gt, far=6.5535), rel=1e-12)
+    assert list(got) == list(FIGURES)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_cap_is_strict_and_on_the_label_alone(dtype):
+    gt = np.array([[[6.5535, 6.5, 9.0, 0.0]]], dtype=dtype)
+    assert figures(np.full_like(gt, 50.0), gt, CappedDepth)["abs_err"] == 43.5
+
+
+def test_vector_with_a_range():
+    pred, gt = vector_d1()
+    assert core(pred, gt, near=0.0, far=80.0) == figures(pred, gt)
+    far = np.where(gt > 8, gt + 80, gt)
+    assert core(pred, far, near=0.0, far=80.0) == pytest.approx(brute_force(pred, np.where(gt > 8, 0, gt)), rel=1e-12)
+    assert core(pred, gt, near=2.0, far=8.0) == pytest.approx(brute_force(pred, gt, 2.0, 8.0), rel=1e-12)
+
+
+def test_vector_of_the_jtr_depth_meter():
+    pred = 4 * RandomState(19).rand(2, 4, 6) - 0.5
+    gt = 4 * RandomState(20).rand(2, 4, 6)
+    gt[gt < 0.8] = 0
+    assert (gt > 0).sum() == 41
+    want = {"rmse": 1.72111268, "abs_err": 1.46115874}
+    assert figures(pred, gt, InverseDepth) == pytest.approx(want, rel=1e-8)
+    want["log_rmse"] = 9.58604546
+    assert pick(figures(pred, gt), want) == pytest.approx(want, rel=1e-8)
 
 
 def test_vector_m5():
@@ -89,9 +178,45 @@ def test_vector_m5():
     assert pick(metric.compute(), want) == pytest.approx(want, rel=1e-6)
 
 
-def test_no_valid_pixel_is_nan():
-    assert all(math.isnan(v) for v in figures(np.ones((1, 2, 2)), np.zeros((1, 2, 2))).values())
-    assert all(math.isnan(v) for v in PooledDepth().compute().values())
+@pytest.mark.parametrize("make", [PooledDepth, CappedDepth, InverseDepth])
+def test_no_valid_pixel_is_nan(make):
+    assert all(math.isnan(v) for v in figures(np.ones((1, 2, 2)), np.zeros((1, 2, 2)), make).values())
+    assert all(math.isnan(v) for v in make().compute().values())
+    assert list(make().compute()) == list(make.better)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.sampled_from([math.nan, math.inf, -3.0, 1e30]))
+def test_against_brute_force_whatever_is_at_invalid_pixels(seed, junk):
+    rs = RandomState(seed)
+    gt = np.where(rs.rand(2, 4, 5) < 0.3, 0, 9 * rs.rand(2, 4, 5) + 0.1)
+    pred = gt + rs.randn(2, 4, 5)
+    want = brute_force(pred, gt)
+    pred[gt == 0] = junk
+    assert figures(pred, gt) == pytest.approx(want, rel=1e-12)
+    assert figures(pred[::-1, :, ::-1].copy(), gt[::-1, :, ::-1].copy()) == pytest.approx(want, rel=1e-12)
+    assert 0 <= want["delta1"] <= want["delta2"] <= want["delta3"] <= 1
+
+
+def test_image_sums_are_those_of_each_image():
+    pred, gt = (torch.from_numpy(a)[:, None] for a in vector_d1())
+    got = image_sums(pred, gt, far=7.0)
+    for i in range(3):
+        want = depth_sums(pred[i : i + 1], gt[i : i + 1], far=7.0)
+        assert {name: float(value[i]) for name, value in got.items()} == pytest.approx(
+            {name: float(value) for name, value in want.items()}, rel=1e-13
+        )
+
+
+def test_units():
+    metres, ratios = ("rmse", "abs_err", "sq_rel"), ("log_rmse", "rel", "log10")
+    want = (
+        dict.fromkeys(metres, "m")
+        | dict.fromkeys(ratios, "")
+        | dict.fromkeys(("delta1", "delta2", "delta3"), "fraction")
+    )
+    assert {name: PooledDepth().unit(name) for name in PooledDepth.better} == want
+    assert {InverseDepth().unit(name) for name in InverseDepth.better} == {""}
 
 
 def test_against_torchmetrics():

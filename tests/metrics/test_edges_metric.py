@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
+from torchmetrics import F1Score
 
-from mtlrepro.errors import SpecError
-from mtlrepro.metrics.edges import THRESHOLDS, EdgeBCE, PixelEdges, f_curve
+from mtlrepro.errors import DataError, SpecError
+from mtlrepro.metrics.edges import THRESHOLDS, EdgeBCE, MacroF1, PixelEdges, f_curve
 
 
 def sample(seed, shape=(2, 1, 9, 8), grid=False):
@@ -99,3 +100,81 @@ def test_logits_are_refused():
         PixelEdges().update(p * 4 - 2, y)
     with pytest.raises(SpecError, match=r"\(B, 1, H, W\)"):
         EdgeBCE().update(p[:, 0], y[:, 0])
+
+
+def macro(p, y):
+    metric = MacroF1()
+    metric.update(p, y)
+    return metric.compute(), metric.state["confusion"].tolist()
+
+
+def vector_f1():
+    rs = np.random.RandomState(7)
+    y = rs.rand(2, 16, 16) < 0.12
+    p = y ^ (rs.rand(2, 16, 16) < 0.08)
+    return torch.from_numpy(p)[:, None].float(), torch.from_numpy(y)[:, None].float()
+
+
+F1_VECTORS = {
+    "F1a": (1, 1, 0.83535534, 0.72151899, 0.94919169, [[411, 38], [6, 57]]),
+    "F1b": (0, 1, 0.46722164, 0.0, 0.93444329, [[449, 0], [63, 0]]),
+    "F1c": (1, 0, 0.44886975, 0.0, 0.89773950, [[417, 95], [0, 0]]),
+    "F1d": (0, 0, 1.0, math.nan, 1.0, [[512, 0], [0, 0]]),
+}
+
+
+@pytest.mark.parametrize(("p", "y", "f1", "edge", "background", "confusion"), F1_VECTORS.values(), ids=F1_VECTORS)
+def test_macro_f1_vectors(p, y, f1, edge, background, confusion):
+    decided, label = vector_f1()
+    got, counts = macro(p * decided, y * label)
+    want = {"f1": f1, "f1_edge": edge, "f1_background": background}
+    assert got == pytest.approx(want, rel=1e-7, nan_ok=True)
+    assert counts == confusion
+
+
+def test_macro_f1_of_two_channels_is_the_arg_max():
+    rs = np.random.RandomState(3)
+    logits = [torch.from_numpy(rs.randn(2, 2, *size)) for size in ((8, 12), (4, 6))]
+    y = torch.from_numpy(rs.rand(2, 8, 12) > 0.8)[:, None].float()
+    logits[1] = F.interpolate(logits[1], size=(8, 12), mode="bilinear", align_corners=True)
+    want = [(0.3762183, 0.1228070, 0.6296296), (0.4519766, 0.1836735, 0.7202797)]
+    confusions = [[[85, 78], [22, 7]], [[103, 60], [20, 9]]]
+    for x, figures, confusion in zip(logits, want, confusions, strict=True):
+        got, counts = macro(x.softmax(1)[:, 1:], y)
+        assert tuple(got.values()) == pytest.approx(figures, rel=1e-6)
+        assert counts == confusion
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10**6), st.floats(0, 1))
+def test_macro_f1_against_torchmetrics_whatever_is_ignored(seed, junk):
+    p, y = sample(seed)
+    valid = y != 255
+    got, counts = macro(torch.where(valid, p, junk), y)
+    each = F1Score(task="multiclass", num_classes=2, average="none")((p > 0.5).long()[valid], y.long()[valid])
+    assert (got["f1_background"], got["f1_edge"]) == pytest.approx(tuple(each.tolist()), rel=1e-6)
+    assert got["f1"] == pytest.approx(float(each.mean()), rel=1e-6)
+    assert 0 <= min(got.values()) <= max(got.values()) <= 1
+    assert sum(map(sum, counts)) == int(valid.sum())
+    assert macro(p.flip(0, -1), y.flip(0, -1)) == (got, counts)
+
+
+def test_macro_f1_calls_a_tie_background():
+    got, counts = macro(torch.full((1, 1, 1, 2), 0.5), torch.tensor([[[[1.0, 0.0]]]]))
+    assert counts == [[1, 0], [1, 0]]
+    assert got["f1_edge"] == 0.0
+
+
+def test_macro_f1_of_nothing_and_of_broken_input():
+    p, y = sample(7)
+    ignored, broken = torch.full_like(y, 255), torch.where(y == 1, math.nan, p)
+    for got in (MacroF1().compute(), macro(p, ignored)[0], macro(broken, y)[0]):
+        assert list(got) == list(MacroF1.better)
+        assert all(math.isnan(v) for v in got.values())
+    assert macro(torch.where(y == 255, math.nan, p), y) == macro(p, y)
+    with pytest.raises(SpecError, match="not logits"):
+        macro(p * 4 - 2, y)
+    with pytest.raises(DataError, match="NaN"):
+        macro(p, y * math.nan)
+    with pytest.raises(SpecError, match=r"\(B, 1, H, W\)"):
+        macro(p[:, 0], y[:, 0])

@@ -1,14 +1,24 @@
+import copy
 import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import RandomState
 
 from mtlrepro.errors import DataError, SpecError
-from mtlrepro.metrics.normals import PooledNormals, angle_degrees
+from mtlrepro.metrics import normals
+from mtlrepro.metrics.depth import PooledDepth
+from mtlrepro.metrics.normals import (
+    PooledNormals,
+    add_histograms,
+    angle_bins,
+    angle_degrees,
+    histogram_median,
+    valid_angles,
+)
 
 
 def vector(seed, invalid):
@@ -29,13 +39,19 @@ def figures(p, g):
     return metric.compute()
 
 
-def wanted(mean, rmse, w11, w22, w30):
-    return {"mean": mean, "rmse": rmse, "within_11": w11, "within_22": w22, "within_30": w30}
+def wanted(mean, median, rmse, w11, w22, w30):
+    return {"mean": mean, "median": median, "rmse": rmse, "within_11": w11, "within_22": w22, "within_30": w30}
 
 
-N0 = wanted(21.298394, 24.064930, 18.75, 60.0, 80.625)
-N1 = wanted(21.269560, 24.684482, 23.076923, 61.538462, 80.341880)
-N2 = wanted(21.915070, 26.014678, 23.076923, 60.683761, 79.487179)
+N0 = wanted(21.298394, 19.827276, 24.064930, 18.75, 60.0, 80.625)
+N1 = wanted(21.269560, 19.726528, 24.684482, 23.076923, 61.538462, 80.341880)
+N2 = wanted(21.915070, 20.120193, 26.014678, 23.076923, 60.683761, 79.487179)
+
+
+def small_images(seed, images=5):
+    g = torch.Generator().manual_seed(seed)
+    p, t = torch.randn(2, images, 3, 4, 5, generator=g)
+    return p, torch.nn.functional.normalize(t, dim=1) * (torch.rand(images, 1, 4, 5, generator=g) < 0.7)
 
 
 def test_vectors_n0_n1_n2():
@@ -60,8 +76,144 @@ def test_vector_m3_from_8_bit_maps():
         stored = ((q + 1) * 255 / 2).astype("uint8")
         pred = 2 * stored.astype("float64") / 255 - 1
         metric.update(*(torch.from_numpy(a.transpose(2, 0, 1)[None]) for a in (pred, g)))
-    want = wanted(20.6665643, 23.8786737, 23.6111111, 54.1666667, 83.3333333)
-    assert metric.compute() == pytest.approx(want, rel=1e-6)
+    want = wanted(20.6665643, None, 23.8786737, 23.6111111, 54.1666667, 83.3333333)
+    got = metric.compute()
+    del got["median"], want["median"]
+    assert got == pytest.approx(want, rel=1e-6)
+
+
+def test_vector_of_the_jtr_normals_meter():
+    def unit(x):
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    p, g = (unit(RandomState(seed).standard_normal((1, 3, 4, 6))) for seed in (6, 7))
+    g = np.where(RandomState(8).rand(1, 1, 4, 6) < 0.2, 0, g)
+    want = wanted(85.643962, None, 93.068732, 0.0, 0.0, 4.761905)
+    got = figures(p, g)
+    del got["median"], want["median"]
+    assert got == pytest.approx(want, rel=1e-7)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 40))
+def test_against_brute_force(seed, pixels):
+    rs = RandomState(seed)
+    p, g = rs.randn(2, pixels, 3)
+    g[rs.rand(pixels) < 0.2] = 0
+    angles = []
+    for a, b in zip(p.tolist(), g.tolist(), strict=True):
+        if any(b):
+            cosine = sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
+            angles.append(math.degrees(math.acos(max(-1, min(1, cosine)))))
+    got = figures(*(x.T.reshape(1, 3, 1, pixels) for x in (p, g)))
+    if not angles:
+        assert all(math.isnan(v) for v in got.values())
+        return
+    angles = np.array(angles)
+    shares = [100 * (angles < limit).mean() for limit in (11.25, 22.5, 30)]
+    want = wanted(angles.mean(), np.median(angles), np.sqrt((angles**2).mean()), *shares)
+    assert got == pytest.approx(want, rel=1e-9, abs=2e-5)
+    assert got["median"] == pytest.approx(want["median"], abs=2**-17 + 1e-9)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6), order=st.permutations(range(5)), cut=st.integers(0, 5))
+def test_the_histogram_depends_on_neither_batches_nor_order_nor_merging(seed, order, cut):
+    p, t = small_images(seed)
+    want = torch.unique(angle_bins(valid_angles(p, t)), return_counts=True)
+    parts = PooledNormals(), PooledNormals()
+    for i, image in enumerate(order):
+        parts[i >= cut].update(p[image][None], t[image][None])
+        if i == 2:
+            parts[0].state["counts"]  # reading in between counts what is there, and no more
+    merged = parts[0].merge(parts[1])
+    assert torch.equal(merged.state["angles"], want[0])
+    assert torch.equal(merged.state["counts"], want[1])
+    assert int(merged.state["counts"].sum()) == int(merged.state["pixels"])
+    assert merged.compute()["median"] == pytest.approx(float(np.median(valid_angles(p, t))), abs=2**-17)
+
+
+def test_state_is_never_behind(monkeypatch):
+    p, t = small_images(1)
+    metric = PooledNormals()
+    assert metric.state["angles"].dtype == torch.int32
+    for i in range(5):
+        metric.update(p[i : i + 1], t[i : i + 1])
+        assert int(metric.state["counts"].sum()) == int(metric.state["pixels"]) == int((t[: i + 1] != 0).any(1).sum())
+    monkeypatch.setattr(normals, "_PENDING", 10)
+    capped = PooledNormals()
+    for i in range(5):
+        capped.update(p[i : i + 1], t[i : i + 1])
+        assert sum(bins.numel() for bins in capped._pending) <= 10
+    assert all(torch.equal(value, metric.state[name]) for name, value in capped.state.items())
+
+
+def test_state_that_is_set_replaces_everything():
+    p, t = small_images(3)
+    metric, other = PooledNormals(), PooledNormals()
+    metric.update(p, t)
+    other.update(p[:1], t[:1])
+    metric.state = {name: value.clone() for name, value in other.state.items()}
+    assert metric.compute() == other.compute()
+
+
+def test_a_copy_with_another_state_leaves_the_first_alone():
+    p, t = small_images(4)
+    metric = PooledNormals()
+    metric.update(p, t)
+    other = copy.copy(metric)
+    other.state = PooledNormals().state
+    other.update(p[:2], t[:2])
+    assert metric.compute() == figures(p, t)
+    assert other.compute() == figures(p[:2], t[:2])
+
+
+def test_units():
+    assert {name: PooledNormals().unit(name) for name in PooledNormals.better} == {
+        "mean": "deg",
+        "median": "deg",
+        "rmse": "deg",
+        "within_11": "%",
+        "within_22": "%",
+        "within_30": "%",
+    }
+
+
+def test_many_entries_are_counted_as_few_are(monkeypatch):
+    fresh = torch.randint(0, 50, (400,), dtype=torch.int32, generator=torch.Generator().manual_seed(0))
+    fresh[:3] = 180 * 2**16  # opposite vectors
+    old = add_histograms(fresh[200:] + 25)
+    few = add_histograms(fresh, old, old)
+    monkeypatch.setattr(normals, "_FEW", 0)
+    many = add_histograms(fresh, old, old)
+    for a, b in zip(few, many, strict=True):
+        assert a.dtype == b.dtype
+        assert torch.equal(a, b)
+    assert int(few[1].sum()) == 400 + 2 * 200
+    empty = add_histograms(fresh[:0])
+    assert [x.numel() for x in empty] == [0, 0]
+
+
+def test_median_of_odd_and_even_counts():
+    def median(*degrees):
+        return histogram_median(*add_histograms(angle_bins(torch.tensor(degrees, dtype=torch.float64))))
+
+    assert median(3.0, 1.0, 2.0) == 2.0
+    assert median(3.0, 1.0, 2.0, 2.5) == 2.25
+    assert median(7.0, 7.0, 7.0, 1.0) == 7.0
+    assert median(180.0) == 180.0
+    assert math.isnan(median())
+
+
+def test_maps_higher_than_a_strip():
+    p, t = small_images(2, images=30)
+    tall = [x.movedim(0, 1).reshape(1, 3, 120, 5) for x in (p, t)]
+    assert figures(*tall) == pytest.approx(figures(p, t), rel=1e-12)
+
+
+def test_merging_another_protocol_is_refused():
+    with pytest.raises(SpecError, match="cannot merge depth/pooled@1 into normals/pooled@1"):
+        PooledNormals().merge(PooledDepth())
 
 
 @given(st.floats(1e-9, math.pi - 1e-9), st.floats(0.01, 100))
@@ -92,6 +244,9 @@ def test_nothing_valid_and_non_finite():
     assert all(math.isnan(v) for v in figures(p, np.zeros_like(g)).values())
     hole = np.where((g != 0).any(1, keepdims=True), p, np.nan)
     assert figures(hole, g) == figures(p, g)
+    hole[0, 1, 0, 0] = np.inf  # one component of one valid pixel
+    assert (g[0, :, 0, 0] != 0).all()
+    assert all(math.isnan(v) for v in figures(hole, g).values())
     hole[:] = np.nan
     assert all(math.isnan(v) for v in figures(hole, g).values())
 

@@ -120,7 +120,10 @@ def write_run(root: Path, key: str) -> RunInfo:
     folder = root / key
     (folder / "pictures").mkdir(parents=True)
     lines = [{"step": s, "loss": 5.0 / s, "terms": {"final/semseg": 1.0}, "lr": 1e-3} for s in range(1, 40)]
-    lines += [{"step": s, "eval": {"final.semseg.miou": s / 100, "final.depth.rmse": math.nan}} for s in (20, 40)]
+    lines += [
+        {"step": s, "eval": {"final.semseg.miou/dataset@1.miou": s / 100, "final.depth.depth/pooled@1.rmse": math.nan}}
+        for s in (20, 40)
+    ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "result.json").write_text("{}")
     for name in ("0_image", "0_target_semseg", "0_final_semseg"):

@@ -10,9 +10,10 @@ from typing import Any
 
 from suite_fakes import EXPECTED, SUITES, body
 
+from mtlrepro.engine.evaluate import record_key
 from mtlrepro.expected.panel import Panel, trained
 from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec
-from mtlrepro.suite.evidence import Evidence, RowEvidence
+from mtlrepro.suite.evidence import Evidence, RowEvidence, usual_protocol
 from mtlrepro.suite.judge import judge_table
 from mtlrepro.suite.results import Check, RowResult, TableResult
 from mtlrepro.suite.table import BoundTable, Row, Table, bind, load_suite_file
@@ -158,7 +159,8 @@ def row_of(
         seeds = len(next(iter(mine.values()), [0]))
         by_seed = []
         for seed in range(seeds):
-            metrics = {f"{_view(spec, m, row)}.{m}": v[seed] for m, v in mine.items()}
+            protocols = {m: bound.expected.protocols.get(m) or usual_protocol(m) for m in mine}
+            metrics = {record_key(_view(spec, m, row), m, protocols[m]): v[seed] for m, v in mine.items()}
             by_seed.append({**body(), "key": f"{name}/{i}/{seed}", "reused": False, "metrics": metrics})
         records.append(by_seed)
     specs = row.specs if tier == "full" else tuple(smoke(s) for s in row.specs)

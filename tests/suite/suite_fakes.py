@@ -17,7 +17,7 @@ from typing import Any
 from mtlrepro.errors import DataError
 from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec, options
 from mtlrepro.suite.launch import Job, RunJob
-from mtlrepro.suite.store import Run, Store
+from mtlrepro.suite.store import SCHEMA_VERSION, Run, Store
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES, EXPECTED = ROOT / "suites", ROOT / "expected"
@@ -35,10 +35,15 @@ def make_run(seed: int = 0, **settings: Any) -> Run:
     return Run(make_spec(**settings), seed, "smoke", program="p" * 16, data="d" * 16)
 
 
+def _key(view: str, task: str, figure: str) -> str:
+    usual = {"semseg": "miou/dataset@1", "depth": "depth/pooled@1"}
+    return f"{view}.{task}.{usual[task]}.{figure}"
+
+
 def body(**metrics: float) -> dict[str, Any]:
     """What `execute` returns: a record without schema version and key. `final__depth__rmse=0.5` names a figure."""
     return {
-        "metrics": {name.replace("__", "."): value for name, value in metrics.items()},
+        "metrics": {_key(*name.split("__")): value for name, value in metrics.items()},
         "trivial": {},
         "steps": 8,
         "seconds": {"setup": 0.1, "train": 1.0, "eval": 0.2},
@@ -129,7 +134,7 @@ class FakeLauncher:
             if isinstance(figures, Exception):
                 raise figures
             values = {name: value + self.step * job.run.seed for name, value in figures.items()}
-            record = {"schema_version": 1, "key": key, **body(), "metrics": values}
+            record = {"schema_version": SCHEMA_VERSION, "key": key, **body(), "metrics": values}
             return {"record": json.loads(json.dumps(record)), "reused": False}
         cost = self.costs(job.model)
         if isinstance(cost, Exception):

@@ -22,6 +22,7 @@ from evidence_fakes import (
 )
 from suite_fakes import body
 
+from mtlrepro.engine.evaluate import record_key
 from mtlrepro.errors import SpecError
 from mtlrepro.suite.evidence import Evidence, RowEvidence, better, main_figure, own_reference, value_of
 from mtlrepro.suite.judge import judge_table
@@ -46,7 +47,7 @@ def test_a_failed_row_has_no_figures() -> None:
     bound = table("2a")
     row = dataclasses.replace(row_of(bound, "MTL", printed(bound, "MTL")), records=[], error="disk full")
     assert row.by_spec() == []
-    assert row.series == {}
+    assert row.series(bound.expected.protocols) == {}
     assert Evidence(bound, {"MTL": row}).value("MTL", bound.expected.column("seg")) is None
 
 
@@ -56,7 +57,8 @@ def test_rows_of_table_4_read_views_of_one_run() -> None:
     assert sorted(views.values()) == ["scale_0", "scale_1", "scale_2", "scale_3"]
     figures = {}
     for name, view in {**views, "Final output": "final"}.items():
-        figures |= {f"{view}.{m}": v[0] for m, v in printed(bound, name).items()}
+        protocols = bound.expected.protocols
+        figures |= {record_key(view, m, protocols[m]): v[0] for m, v in printed(bound, name).items()}
     record = {**body(), "key": "one run", "reused": True, "metrics": figures}
     rows = {"ST": row_of(bound, "ST", printed(bound, "ST"))}
     for name in [*views, "Final output"]:

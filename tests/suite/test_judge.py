@@ -242,16 +242,21 @@ def test_dashes_are_not_compared() -> None:
 def test_every_task_is_held_against_the_constant_predictor_with_the_tier_s_margin() -> None:
     bound = dataclasses.replace(table("2a"), tolerances=Tolerances((), (Margin("depth.rmse", 0.5, "e"),)))
     row = row_of(bound, "MTL", {"semseg.miou": [0.3], "depth.rmse": [0.6]}, "smoke")
-    row.records[0][0]["trivial"] = {"semseg.miou": 0.1, "semseg.pixel_acc": 0.9, "depth.rmse": 1.0}
+    trivial = {"semseg.miou/dataset@1.miou": 0.1, "semseg.miou/dataset@1.pixel_acc": 0.9}
+    other = {
+        "semseg.miou/present@1.miou": 0.9,
+        "depth.depth/cap655@1.rmse": 0.2,
+    }  # of protocols that no column asks for
+    row.records[0][0]["trivial"] = {**trivial, **other, "depth.depth/pooled@1.rmse": 1.0}
     result = judge_table(Evidence(bound, {"MTL": row})).rows[0]
     checks = {c.subject: c for c in result.checks if c.kind == "trivial"}
     assert {k: c.verdict for k, c in checks.items()} == {"semseg.miou": "PASS", "depth.rmse": "FAIL"}
     assert checks["depth.rmse"].expected == "<= 0.5 (trivial 1)"
     assert result.trivial["depth.rmse"] == 1.0
     for tier, expected in (("own", {"depth.rmse": "PASS"}), ("bench", {}), ("full", {})):
-        other = row_of(bound, "MTL", {"semseg.miou": [0.3], "depth.rmse": [0.6]}, tier)
-        other.records[0][0]["trivial"] = {"depth.rmse": 1.0}
-        judged = judge_table(Evidence(bound, {"MTL": other})).rows[0].checks
+        weaker = row_of(bound, "MTL", {"semseg.miou": [0.3], "depth.rmse": [0.6]}, tier)
+        weaker.records[0][0]["trivial"] = {"depth.depth/pooled@1.rmse": 1.0}
+        judged = judge_table(Evidence(bound, {"MTL": weaker})).rows[0].checks
         assert {c.subject: c.verdict for c in judged if c.kind == "trivial"} == expected
 
 
@@ -264,7 +269,7 @@ def recorded_checks(reference: Recorded, value: float) -> dict[str, Check]:
 
 def test_recorded_results_of_the_same_spec_are_held_up() -> None:
     spec = smoke(table("2a").row("MTL").specs[0])
-    reference = Recorded({spec.hash(): {"metrics": {"final.depth.rmse": [0.60, 0.62, 0.61]}}})
+    reference = Recorded({spec.hash(): {"metrics": {"final.depth.depth/pooled@1.rmse": [0.60, 0.62, 0.61]}}})
     checks = recorded_checks(reference, 0.615)
     assert checks["depth.rmse"].verdict == "PASS"
     assert checks["depth.rmse"].tier == "smoke"
@@ -275,7 +280,7 @@ def test_recorded_results_of_the_same_spec_are_held_up() -> None:
 
 
 def test_a_changed_recipe_has_no_recorded_result() -> None:
-    checks = recorded_checks(Recorded({"another": {"metrics": {"final.depth.rmse": [0.6]}}}), 0.6)
+    checks = recorded_checks(Recorded({"another": {"metrics": {"final.depth.depth/pooled@1.rmse": [0.6]}}}), 0.6)
     assert {c.verdict for c in checks.values()} == {"MISSING"}
 
 

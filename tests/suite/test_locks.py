@@ -204,5 +204,5 @@ def test_a_killed_owner_is_followed_at_once_by_the_next(tmp_path: Path) -> None:
     began = time.monotonic()
     record, reused = Store(tmp_path / "runs").ensure(run, lambda folder: body(final__depth__rmse=0.7)) or ({}, True)
     assert time.monotonic() - began < 5
-    assert (record["metrics"], reused) == ({"final.depth.rmse": 0.7}, False)
+    assert (record["metrics"], reused) == ({"final.depth.depth/pooled@1.rmse": 0.7}, False)
     assert sorted(os.listdir(tmp_path / "runs" / run.key)) == ["result.json", "spec.json"]

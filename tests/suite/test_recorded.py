@@ -28,7 +28,7 @@ PROGRAM = "p" * 16
 CPU = {"cpu": "AMD EPYC", "cores": "2", "gpu": "none", "commit": "abc", "torch": "2"}
 GPU = {"cpu": "AMD EPYC", "cores": "16", "gpu": "NVIDIA H200", "commit": "abc", "torch": "2"}
 HERE, THERE = machine(CPU), machine(GPU)
-DEP, SEG = "final.depth.rmse", "final.semseg.miou"
+DEP, SEG = "final.depth.depth/pooled@1.rmse", "final.semseg.miou/dataset@1.miou"
 JANUARY = 1_767_225_600.0
 """2026-01-01, in seconds since the epoch."""
 
@@ -85,7 +85,7 @@ def test_figures_that_tables_print_are_written_by_machine_and_tier(panels: list[
         f"{THERE}/smoke.json",
     ]
     content = json.loads(paths[0].read_text())
-    assert content["schema_version"] == 2
+    assert content["schema_version"] == 3
     ((key, kept_run),) = content["runs"].items()
     twin = TWINS["smoke"](base)
     assert (key, kept_run["label"]) == (twin.hash(), twin.label)
@@ -106,10 +106,12 @@ def test_every_view_that_a_table_reads_is_written(tmp_path: Path, monkeypatch: p
     bound = table("4")
     one = run(bound.row("Final output").specs[0])
     views = ("final", "scale_0", "scale_1", "scale_2", "scale_3")
-    one.record["metrics"] = {f"{v}.depth.rmse": float(i) for i, v in enumerate(views)} | {"other.depth.rmse": 9.0}
+    one.record["metrics"] = {f"{v}.depth.depth/pooled@1.rmse": float(i) for i, v in enumerate(views)} | {
+        "other.depth.depth/pooled@1.rmse": 9.0
+    }
     (path,) = recorded.update([bound], [one], tmp_path, "")
     (kept_run,) = json.loads(path.read_text())["runs"].values()
-    assert sorted(kept_run["metrics"]) == sorted(f"{v}.depth.rmse" for v in views)
+    assert sorted(kept_run["metrics"]) == sorted(f"{v}.depth.depth/pooled@1.rmse" for v in views)
 
 
 def test_runs_that_belong_to_no_row_or_to_another_program_are_left_out(
@@ -218,7 +220,7 @@ def test_what_was_just_recorded_is_what_is_compared_with(panels: list[BoundTable
         reference = recorded.load(folder, "smoke", HERE)
         assert reference is not None
         assert reference.values(TWINS["smoke"](base), DEP) == [value, value + 1]
-        assert reference.values(TWINS["smoke"](base), "final.depth.rel") == []
+        assert reference.values(TWINS["smoke"](base), "final.depth.depth/pooled@1.rel") == []
         assert reference.values(TWINS["smoke"](spec_of(panels, "Method")), DEP) == []
 
 
@@ -258,7 +260,7 @@ def test_the_spread_is_pooled_over_specs() -> None:
     reference = Recorded({"a": {"metrics": {DEP: [0.5, 0.7], SEG: [0.3, 0.4]}}, "b": {"metrics": {DEP: [0.6, 0.6]}}})
     assert reference.spread(DEP) == (pytest.approx(math.sqrt(0.02 / 2)), 2)
     assert reference.spread(SEG) == (pytest.approx(math.sqrt(0.005)), 1)
-    assert reference.spread("final.normals.mean") is None
+    assert reference.spread("final.normals.normals/pooled@1.mean") is None
 
 
 def test_a_spec_that_is_not_the_machine_s_own_has_no_speed() -> None:
@@ -278,7 +280,7 @@ def test_the_repository_s_own_records_are_read() -> None:
 
 
 def one_run(**said: Any) -> dict[str, Any]:
-    return {"schema_version": 2, "provenance": {"m": {}}, "runs": {"k": {"provenance": "m", **said}}}
+    return {"schema_version": 3, "provenance": {"m": {}}, "runs": {"k": {"provenance": "m", **said}}}
 
 
 @pytest.mark.parametrize(
@@ -288,10 +290,10 @@ def one_run(**said: Any) -> dict[str, Any]:
         ("[]", None, "holds a list"),
         ({"runs": {}}, "schema_version", "schema version None"),
         ({"schema_version": 99, "runs": {}}, "schema_version", "schema version 99"),
-        ({"schema_version": 1, "runs": {}}, "schema_version", "schema version 1"),
-        ({"schema_version": 2}, "runs", "not an object"),
-        ({"schema_version": 2, "runs": {}}, "provenance", "not an object"),
-        ({"schema_version": 2, "runs": {"k": []}, "provenance": {}}, "runs.k.provenance", "names no provenance"),
+        ({"schema_version": 2, "runs": {}}, "schema_version", "schema version 2"),
+        ({"schema_version": 3}, "runs", "not an object"),
+        ({"schema_version": 3, "runs": {}}, "provenance", "not an object"),
+        ({"schema_version": 3, "runs": {"k": []}, "provenance": {}}, "runs.k.provenance", "names no provenance"),
         (one_run(), "runs.k.metrics", "not an object of lists"),
         (one_run(metrics={"f": 0.5}), "runs.k.metrics", "not an object of lists"),
         (one_run(metrics={"f": [0.5]}), "runs.k.speed", "not an object of lists"),

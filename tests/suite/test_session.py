@@ -14,9 +14,11 @@ from evidence_fakes import MISSING, alone, reprinted, table, two_sets
 from suite_fakes import SUITES, FakeLauncher
 
 from mtlrepro.engine.environment import environment
+from mtlrepro.engine.evaluate import record_key
 from mtlrepro.errors import DataError, SpecError, StoreError
 from mtlrepro.spec import ModelSpec, RunSpec
 from mtlrepro.suite import recorded, session, stats, tiers
+from mtlrepro.suite.evidence import usual_protocol
 from mtlrepro.suite.launch import CostJob, RunJob
 from mtlrepro.suite.machine import machine
 from mtlrepro.suite.results import SCHEMA_VERSION, SessionResult
@@ -47,7 +49,8 @@ def figures(spec: RunSpec) -> dict[str, float]:
         "depth.rmse": 0.66 - quality,
     }
     values |= {"depth.rel": 0.18, "depth.delta1": 0.73, "depth.delta2": 0.93, "depth.delta3": 0.98}
-    return {f"{v}.{m}": x for v in STAGES for m, x in values.items() if m.partition(".")[0] in spec.model.main}
+    mine = {m: x for m, x in values.items() if m.partition(".")[0] in spec.model.main}
+    return {record_key(view, m, usual_protocol(m)): x for view in STAGES for m, x in mine.items()}
 
 
 Make = Callable[..., tuple[Session, FakeLauncher]]
@@ -215,7 +218,7 @@ def test_views_of_table_4_cost_one_training(make: Make) -> None:
     def of(spec: RunSpec) -> dict[str, float]:
         values = figures(spec)
         if spec.model.arch == "mti_net":
-            values |= {f"scale_{i}.semseg.miou": 0.30 + 0.01 * (3 - i) for i in range(4)}
+            values |= {f"scale_{i}.semseg.miou/dataset@1.miou": 0.30 + 0.01 * (3 - i) for i in range(4)}
         return values
 
     one, launcher = make(of)
@@ -400,7 +403,8 @@ def test_a_figure_better_than_its_band_fails_its_row_only_where_that_is_asked_fo
 def of_sets(spec: RunSpec) -> dict[str, float]:
     """Figures of the table with two sets: the method and the third task each help."""
     gain = 0.03 * (spec.model.arch == "padnet") + 0.01 * ("normals" in spec.model.main)
-    return {"final.semseg.miou": 0.30 + gain, "final.depth.rmse": 0.70 - gain, "final.normals.mean": 20.0}
+    found = {"semseg.miou": 0.30 + gain, "depth.rmse": 0.70 - gain, "normals.mean": 20.0}
+    return {record_key("final", m, usual_protocol(m)): x for m, x in found.items()}
 
 
 def test_planning_a_row_pulls_in_the_sibling_panel_s_baseline(
@@ -492,8 +496,8 @@ def test_what_is_recorded_is_what_the_next_session_meets(make: Make, tmp_path: P
     assert {"torch", "python", "cpu", "commit", "date", "command"} <= provenance.keys()
     shared = tiers.smoke(table("4").row("Final output").specs[0])
     kept = content["runs"][shared.hash()]["metrics"]
-    assert {f"{s}.depth.rmse" for s in STAGES} <= kept.keys()  # every view that any table reads
-    assert kept["final.semseg.miou"] == pytest.approx([0.36, 0.361, 0.362])
+    assert {f"{s}.depth.depth/pooled@1.rmse" for s in STAGES} <= kept.keys()  # every view that any table reads
+    assert kept["final.semseg.miou/dataset@1.miou"] == pytest.approx([0.36, 0.361, 0.362])
 
     again, _ = make(seeds=1)
     again.plan(cases(*bound))

@@ -18,7 +18,7 @@ from suite_fakes import body, make_run, make_spec
 from mtlrepro.errors import StoreError
 from mtlrepro.files import read_json, write_json
 from mtlrepro.spec import RunSpec
-from mtlrepro.suite.store import RESULT_KEYS, Run, Store, read_result
+from mtlrepro.suite.store import RESULT_KEYS, SCHEMA_VERSION, Run, Store, read_result
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -73,7 +73,7 @@ def test_a_run_is_made_once_and_then_read(tmp_path: Path) -> None:
     store, run = Store(tmp_path), make_run()
     assert store.result(run) is None
     first, reused = store.ensure(run, lambda folder: body(final__depth__rmse=0.5)) or ({}, True)
-    assert (reused, first["metrics"], first["key"]) == (False, {"final.depth.rmse": 0.5}, run.key)
+    assert (reused, first["metrics"], first["key"]) == (False, {"final.depth.depth/pooled@1.rmse": 0.5}, run.key)
     again, reused = store.ensure(run, forbidden) or ({}, False)
     assert reused
     assert again == first == store.result(run)
@@ -103,21 +103,21 @@ def test_a_failed_run_leaves_its_checkpoint_but_no_result_and_no_lock(tmp_path: 
 
 
 def good(run_key: str) -> dict[str, Any]:
-    return {"schema_version": 1, "key": run_key, **body(final__depth__rmse=0.5)}
+    return {"schema_version": SCHEMA_VERSION, "key": run_key, **body(final__depth__rmse=0.5)}
 
 
 WRONG: dict[str, tuple[Any, str | None, str]] = {
-    "truncated": ('{"schema_version": 1, "me', None, "not valid JSON"),
+    "truncated": ('{"schema_version": 2, "me', None, "not valid JSON"),
     "empty": ("", None, "not valid JSON"),
     "binary": (b"\xff\xfe\x00", None, "not valid JSON"),
     "list": ("[1]", None, "holds a list"),
-    "newer": ({"schema_version": 2}, "schema_version", "schema version 2, this program reads 1"),
-    "older": ({"schema_version": 0}, "schema_version", "schema version 0, this program reads 1"),
+    "newer": ({"schema_version": 3}, "schema_version", "schema version 3, this program reads 2"),
+    "older": ({"schema_version": 1}, "schema_version", "schema version 1, this program reads 2"),
     "unknown key": ({"metric": {}}, "metric", "unknown key 'metric'"),
     "missing key": ({"metrics": ...}, "metrics", "missing key 'metrics'"),
     "other run": ({"key": "f" * 16}, "key", "record of run 'ffff"),
     "no figures": ({"metrics": None}, "metrics", "not an object of numbers"),
-    "text figure": ({"metrics": {"final.depth.rmse": "0.5"}}, "metrics", "not an object of numbers"),
+    "text figure": ({"metrics": {"final.depth.depth/pooled@1.rmse": "0.5"}}, "metrics", "not an object of numbers"),
 }
 
 
@@ -177,7 +177,7 @@ def _raise(error: int) -> Any:
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 @pytest.mark.parametrize(
-    ("error", "mend"), [(errno.ENOSPC, "Free disk space"), (errno.EROFS, "Choose a writable folder with --runs")]
+    ("error", "mend"), [(errno.ENOSPC, "Free disk space"), (errno.EROFS, "Choose a writable folder")]
 )
 def test_a_full_or_read_only_disk_leaves_the_old_file_and_nothing_else(
     call: str, error: int, mend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -196,11 +196,10 @@ def test_a_full_or_read_only_disk_leaves_the_old_file_and_nothing_else(
 def test_nothing_half_written_stays_after_any_interruption(
     interruption: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dump(value: Any, stream: Any, **kwargs: Any) -> None:
-        stream.write('{"half')
+    def interrupted(descriptor: int) -> None:
         raise interruption
 
-    monkeypatch.setattr(json, "dump", dump)
+    monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(interruption):
         write_json(tmp_path / "result.json", {})
     assert os.listdir(tmp_path) == []
@@ -233,7 +232,7 @@ def test_a_store_that_cannot_be_written_is_told_before_any_work(
     for call in (lambda: Store(blocked).check_writable(), lambda: Store(blocked).ensure(make_run(), forbidden)):
         with pytest.raises(StoreError, match="cannot write") as caught:
             call()
-        assert caught.value.mend == "Choose a writable folder with --runs"
+        assert caught.value.mend == "Choose a writable folder"
         assert blocked in (caught.value.file, Path(str(caught.value.file)).parent)
     Store(tmp_path / "new").check_writable()
     assert os.listdir(tmp_path / "new") == []

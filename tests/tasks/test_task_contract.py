@@ -8,6 +8,7 @@ import torch
 
 from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import DataError, SpecError
+from mtlrepro.metrics.protocols import PROTOCOLS
 from mtlrepro.tasks import TASKS, make_tasks
 from mtlrepro.tasks.base import Task
 from mtlrepro.tasks.semseg import SemSeg, voc_palette
@@ -69,11 +70,13 @@ def test_make_tasks_errors_name_the_mend():
 
 
 @every_task
-def test_figure_names_do_not_collide_between_a_tasks_metrics(name):
+def test_protocols_of_a_task_are_distinct_and_the_first_has_the_main_metric(name):
     metrics = TOY[name].metrics()
-    figures = [f for m in metrics for f in m.better]
-    assert len(figures) == len(set(figures))
-    assert TOY[name].main_metric in figures
+    protocols = [m.protocol for m in metrics]
+    assert len(protocols) == len(set(protocols)) > 1
+    assert set(protocols) <= set(PROTOCOLS[name])
+    assert TOY[name].main_metric in metrics[0].better
+    assert TOY[name].better == metrics[0].better[TOY[name].main_metric]
     assert TOY[name].metrics()[0] is not metrics[0]
 
 

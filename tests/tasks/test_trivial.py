@@ -41,7 +41,7 @@ def score(name, constant, target):
     out = {}
     for metric in TOY[name].metrics():
         metric.update(constant.expand_as(target), target)
-        out |= metric.compute()
+        out |= {f"{metric.protocol}.{figure}": value for figure, value in metric.compute().items()}
     return out
 
 
@@ -53,17 +53,17 @@ def test_shape_and_figures(name):
     target = targets(name, values)
     got = trivial_figures(TOY[name], values, target.split(3))
     assert got == pytest.approx(score(name, constant, target))
-    assert set(got) == {f for m in TOY[name].metrics() for f in m.better}
+    assert set(got) == {f"{m.protocol}.{f}" for m in TOY[name].metrics() for f in m.better}
     assert all(math.isfinite(v) for v in got.values())
 
 
 @pytest.mark.parametrize(
     ("name", "figure", "sign", "others"),
     [
-        ("semseg", "pixel_acc", 1, [torch.full((1, 1, 1), c) for c in range(3)]),
-        ("depth", "rmse", -1, [torch.full((1, 1, 1, 1), d) for d in (1.0, 3.0, 3.4, 3.6, 6.0)]),
-        ("edges", "bce", -1, [torch.full((1, 1, 1, 1), p / 50) for p in range(1, 50)]),
-        ("edges", "f", 1, [torch.full((1, 1, 1, 1), p / 50) for p in range(50)]),
+        ("semseg", "miou/dataset@1.pixel_acc", 1, [torch.full((1, 1, 1), c) for c in range(3)]),
+        ("depth", "depth/pooled@1.rmse", -1, [torch.full((1, 1, 1, 1), d) for d in (1.0, 3.0, 3.4, 3.6, 6.0)]),
+        ("edges", "edges/bce@1.bce", -1, [torch.full((1, 1, 1, 1), p / 50) for p in range(1, 50)]),
+        ("edges", "edges/pixels@1.f", 1, [torch.full((1, 1, 1, 1), p / 50) for p in range(50)]),
     ],
 )
 def test_no_other_constant_is_better(name, figure, sign, others):
@@ -97,7 +97,7 @@ def test_known_constants():
 def test_without_any_edge_the_constant_still_fires():
     constant = TOY["edges"].trivial([torch.zeros(4, 5, dtype=torch.uint8)])
     target = torch.ones(1, 1, 2, 2)
-    assert score("edges", constant, target)["f"] == 1.0
+    assert score("edges", constant, target)["edges/pixels@1.f"] == 1.0
 
 
 @every_task
