@@ -10,6 +10,7 @@ from mtlrepro import __version__
 from mtlrepro.cli.audit import Audit
 from mtlrepro.cli.base import Verb
 from mtlrepro.cli.data import Data
+from mtlrepro.cli.evaluate import Eval
 from mtlrepro.cli.expected import Expected
 from mtlrepro.cli.findings import Findings
 from mtlrepro.cli.listing import List
@@ -26,6 +27,7 @@ VERBS: dict[str, type[Verb]] = {
     "findings": Findings,
     "expected": Expected,
     "profile": Profile,
+    "eval": Eval,
     "data": Data,
 }
 

@@ -60,6 +60,7 @@ class List(Verb):
         )
         if not options.tables:
             from mtlrepro.data import DATASETS
+            from mtlrepro.metrics.protocols import PROTOCOLS
             from mtlrepro.models import BACKBONES, MODELS
             from mtlrepro.objectives import OBJECTIVES
             from mtlrepro.tasks import TASKS
@@ -67,6 +68,8 @@ class List(Verb):
             print()
             for registry in (MODELS, BACKBONES, OBJECTIVES, DATASETS, TASKS):
                 print(f"{registry.kind}s: {', '.join(registry)}")
+            for task, protocols in PROTOCOLS.items():
+                print(f"protocols of {task}: {', '.join(protocols)}")
         return 0
 
 
