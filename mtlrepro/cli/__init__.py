@@ -49,19 +49,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         verb.add_arguments(sub)
+    interrupted = Verb.interrupted
     try:
         if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
             raise unknown("verb", arguments[0], VERBS)
         options = parser.parse_args(arguments)
+        interrupted = VERBS[options.verb].interrupted
         return VERBS[options.verb]().run(options)
     except ReproError as error:
         print(f"mtlrepro: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "mtlrepro: interrupted; finished runs are kept, unfinished ones resume from their last checkpoint",
-            file=sys.stderr,
-        )
+        print(f"mtlrepro: {interrupted}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 0

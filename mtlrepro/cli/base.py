@@ -13,6 +13,8 @@ class Verb(ABC):
 
     summary: ClassVar[str]
     examples: ClassVar[str]
+    interrupted: ClassVar[str] = "interrupted"
+    """What is said after Ctrl-C."""
 
     @staticmethod
     @abstractmethod

@@ -45,7 +45,7 @@ class Eval(Verb):
             sub.add_argument("--gt-key", metavar="NAME", help="variable of the truths' .mat files")
             sub.add_argument(
                 "--ignore",
-                nargs="+",
+                nargs="*",
                 type=float,
                 default=list(kind.ignore),
                 metavar="VALUE",
@@ -59,18 +59,14 @@ class Eval(Verb):
             kind.add_arguments(sub)
 
     def run(self, options: argparse.Namespace) -> int:
-        from mtlrepro.files import write_bytes
         from mtlrepro.offline.pictures import draw
-        from mtlrepro.offline.result import write
+        from mtlrepro.offline.result import check_writable, write
         from mtlrepro.offline.session import judge
 
-        result, evaluation = judge(options)
-        files = write(result, evaluation, options.out)
-        picture = draw(result)
-        if picture is not None:
-            files.append(options.out / f"{options.task}.png")
-            write_bytes(files[-1], picture)
+        check_writable(options.out)
+        result, counts = judge(options)
         print(result.text())
+        files = write(result, counts, draw(result), options.out)
         print("\n" + "\n".join(str(file) for file in files))
         return 0
 

@@ -13,6 +13,7 @@ from mtlrepro.errors import SpecError
 class Run(Verb):
     """Run and report."""
 
+    interrupted = "interrupted; finished runs are kept, unfinished ones resume from their last checkpoint"
     summary = "run tables, or compare methods on your own dataset, and write a report"
     examples = """examples:
   mtlrepro run mti_net/2a                              one table at the strongest tier this machine can serve

@@ -72,7 +72,8 @@ def read_mat(file: Path) -> dict[str, Any]:
     from scipy.io.matlab import MatReadError
 
     try:
-        variables = loadmat(file, simplify_cells=True, appendmat=False)
+        with file.open("rb") as stream:
+            variables = loadmat(stream, simplify_cells=True)
     except NotImplementedError:
         problem = "a MATLAB 7.3 (HDF5) file"
         raise DataError(problem, file=file, mend="Save it in version 7: save(name, 'x', '-v7')") from None

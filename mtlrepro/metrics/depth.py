@@ -71,7 +71,7 @@ def image_sums(
     # before the next one is made, for it is fresh memory that takes the time.
     truth, guess = (torch.where(valid, depth, 1).double() for depth in (target, prediction))
     if floor is not None:
-        guess = torch.where(guess <= 0, floor, guess)
+        guess = torch.where((guess <= 0) & (guess > -math.inf), floor, guess)
     error = (guess - truth).abs_()
     sums = {"pixels": _total(valid), "non_finite": _total(~(error < math.inf)), "absolute": _total(error)}
     sums["squared"] = _total(error.square())

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -73,7 +73,8 @@ class BoundaryF(Metric):
 
         Args:
             prediction: (B, 1, H, W) boundary probability; cut to 256 levels, as it is when stored as a PNG.
-            target: (B, A, H, W) with one map per annotator: 1 boundary, 0 none, 255 ignored.
+            target: (B, A, H, W) with one mask per annotator: 1 boundary, 0 none, 255 ignored. Of label maps take the
+                contours first: `count` does, and here they could not be told from masks.
 
         Raises:
             SpecError: on a shape mismatch or a prediction outside [0, 1].
@@ -89,7 +90,8 @@ class BoundaryF(Metric):
         if bool(((p < 0) | (p > 1)).any()):
             raise SpecError("prediction is not in [0, 1]", field="edges", mend="Pass probabilities, not logits")
         broken = torch.isnan(p)
-        stored = (p.nan_to_num(0.0) * 255).to(torch.uint8).cpu().numpy()
+        p = p.to(torch.promote_types(p.dtype, torch.float32)).nan_to_num(0.0)  # half precision would round up
+        stored = (p * 255).to(torch.uint8).cpu().numpy()
         truths = (target * valid).cpu().numpy()
         for i in range(len(stored)):
             if bool(valid[i].any()):
@@ -121,19 +123,36 @@ class BoundaryF(Metric):
         sums = {"pooled": torch.from_numpy(image), "own_best": torch.from_numpy(own), "images": torch.tensor(1)}
         self._add(sums)
 
+    def merge(self, other: Self) -> Self:
+        """Add another accumulator's counts (SpecError also where it was built with other settings)."""
+        for name, mine in self._settings().items():
+            theirs = other._settings()[name] if other.protocol == self.protocol else mine
+            if mine != theirs:
+                mend = "Merge accumulators built the same way"
+                raise SpecError(f"cannot merge counts made with {theirs} into {mine}", field=name, mend=mend)
+        return super().merge(other)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"max_dist": self.max_dist, "mode": self.mode, "pipeline": self.way}
+
+    def _sound(self) -> bool:
+        return bool(self.state["images"]) and not self.state["non_finite"]
+
     def precision_recall(self) -> summary.Curve:
         """Precision, recall and F at every threshold, over all images so far."""
         return summary.curve(self.state["pooled"].cpu().numpy(), self.way.empty_precision)
 
     def curve(self) -> dict[str, list[float]]:
-        """The same as lists, with the thresholds."""
+        """The same as lists, with the thresholds; empty where the figures are NaN."""
+        if not self._sound():
+            return {}
         c = self.precision_recall()
         lists = {"precision": c.precision.tolist(), "recall": c.recall.tolist(), "f": c.f.tolist()}
         return {"thresholds": list(self.way.thresholds), **lists}
 
     def compute(self) -> dict[str, float]:
         """Figures odsf, oisf and ap."""
-        if not int(self.state["images"]) or int(self.state["non_finite"]):
+        if not self._sound():
             return dict.fromkeys(self.better, math.nan)
         c = self.precision_recall()
         own = summary.curve(self.state["own_best"].cpu().numpy()[:, None])

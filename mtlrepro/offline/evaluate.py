@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from mtlrepro.errors import DataError, ReproError
 from mtlrepro.metrics.base import Metric
+from mtlrepro.metrics.odsf import BoundaryF
 from mtlrepro.offline.files import Pair
 from mtlrepro.offline.kinds import KINDS, Options, make, stored
 from mtlrepro.progress import track
@@ -23,11 +27,13 @@ class Evaluation:
 
     Attributes:
         totals: protocol -> the accumulator over all images.
-        images: name -> protocol -> the accumulator of that image alone.
+        images: name -> protocol -> the figures of that image alone.
+        counts: protocol -> (4, K) counts of every image in order, for those that match boundaries.
     """
 
     totals: dict[str, Metric]
-    images: dict[str, dict[str, Metric]] = field(default_factory=dict)
+    images: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    counts: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
 
 def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], **changes: Any) -> Evaluation:
@@ -42,7 +48,8 @@ def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], 
     Raises:
         DataError: a file is missing, damaged, of another size than its partner, or holds what the task cannot have,
             a prediction that is not finite at a valid pixel included.
-        SpecError: the same for what is wrong with a prediction.
+            No figure of a protocol is defined.
+        SpecError: a prediction holds what the task cannot have.
     """
     kind, prediction_how, truth_how = KINDS[options.task], stored(options, "pred"), stored(options, "gt")
 
@@ -53,6 +60,8 @@ def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], 
             mend = "Resize it to the truth's size, ids by the nearest neighbour, all else bilinearly"
             raise DataError(f"is {sizes[0]}, its truth is {sizes[1]}", file=pair.prediction, mend=mend)
         metrics = {p: make(options, p, **changes) for p in protocols}
+        if truth.ndim == 4 and truth.shape[1] != prediction.shape[1]:
+            _one_annotator(pair, truth.shape[1], metrics)
         for metric in metrics.values():
             try:
                 metric.update(prediction, truth)
@@ -69,8 +78,22 @@ def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], 
         for pair, metrics in zip(pairs, track(results, len(pairs), "images"), strict=True):
             for protocol, metric in metrics.items():
                 found.totals[protocol].merge(metric)
-            found.images[pair.name] = metrics
+                if isinstance(metric, BoundaryF):
+                    found.counts.setdefault(protocol, []).append(metric.state["pooled"].numpy())
+            found.images[pair.name] = {p: metric.compute() for p, metric in metrics.items()}
+    for protocol, metric in found.totals.items():
+        if all(math.isnan(value) for value in metric.compute().values()):
+            problem = "no figure is defined: no truth has a pixel that counts, or what is looked for"
+            mend = "Check --ignore, and how truths are stored"
+            raise DataError(problem, file=options.gt, field=protocol, mend=mend)
     return found
+
+
+def _one_annotator(pair: Pair, annotators: int, metrics: Judged) -> None:
+    for protocol, metric in metrics.items():
+        if not isinstance(metric, BoundaryF):
+            mend = "Several annotators need an odsf/ protocol"
+            raise DataError(f"{annotators} annotations", file=pair.truth, field=protocol, mend=mend)
 
 
 def _broken(metric: Metric) -> bool:
@@ -80,9 +103,11 @@ def _broken(metric: Metric) -> bool:
 
 
 def _placed(error: ReproError, pair: Pair) -> ReproError:
-    """The same error with the file it is about; what is said of a label is about the truth."""
-    file = pair.truth if "label" in error.problem else pair.prediction
-    return type(error)(error.problem, file=file, field=error.field, mend=error.mend)
+    """The same error with the file it is about: what is wrong with a label is a `DataError`."""
+    if not isinstance(error, DataError):
+        return type(error)(error.problem, file=pair.prediction, field=error.field, mend=error.mend)
+    mend = "If it means no label, name it with --ignore" if "NaN" in error.problem else error.mend
+    return DataError(error.problem, file=pair.truth, field=error.field, mend=mend)
 
 
 def _in_order(

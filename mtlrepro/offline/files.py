@@ -49,11 +49,13 @@ def find(place: str) -> dict[str, Path]:
     """
     base, pattern = _pattern(place)
     if not base.is_dir():
-        raise DataError("no such folder", file=base, mend="Give a folder of maps, or a path with {id} in it")
+        problem = "is a file" if base.exists() else "no such folder"
+        raise DataError(problem, file=base, mend="Give a folder of maps, or a path with {id} in it")
     found: dict[str, Path] = {}
     for file in sorted(base.rglob("*")):
-        match = pattern.fullmatch(file.relative_to(base).as_posix())
-        if match is None or not file.is_file():
+        path = file.relative_to(base)
+        match = pattern.fullmatch(path.as_posix())
+        if match is None or not file.is_file() or any(part.startswith(".") for part in path.parts):
             continue
         name = match["id"]
         if name in found:
@@ -70,8 +72,10 @@ def find(place: str) -> dict[str, Path]:
 def _pattern(place: str) -> tuple[Path, re.Pattern[str]]:
     """Folder to search, and what a path below it looks like."""
     before, mark, after = place.partition("{id}")
+    if "{id}" in after:
+        raise DataError("holds {id} more than once", file=place, mend="Write it where the name differs")
     if not mark:
-        return Path(place), re.compile(rf"(?P<id>[^.].*)({'|'.join(map(re.escape, FORMATS))})", re.IGNORECASE)
+        return Path(place), re.compile(rf"(?P<id>.+)({'|'.join(map(re.escape, FORMATS))})", re.IGNORECASE)
     folder, _, start = before.rpartition("/")
     return Path(folder or ("/" if before.startswith("/") else ".")), re.compile(
         re.escape(start) + "(?P<id>.+)" + re.escape(after)
@@ -80,7 +84,7 @@ def _pattern(place: str) -> tuple[Path, re.Pattern[str]]:
 
 def _names(ids: Path) -> list[str]:
     try:
-        lines = [line.strip() for line in ids.read_text().splitlines()]
+        lines = [line.strip() for line in ids.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read: {error}", file=ids, mend="Give a text file with one name a line") from error
     names = list(dict.fromkeys(line for line in lines if line))

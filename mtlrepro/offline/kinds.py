@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from mtlrepro.errors import SpecError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.boundary.counts import MODES
-from mtlrepro.metrics.boundary.truth import READINGS
+from mtlrepro.metrics.boundary.truth import READINGS, contours
 from mtlrepro.metrics.odsf import BoundaryF
 from mtlrepro.metrics.protocols import PROTOCOLS
 from mtlrepro.offline import readers
+from mtlrepro.offline.files import Pair
 from mtlrepro.offline.readers import Stored
 
 Options = argparse.Namespace
@@ -33,7 +36,7 @@ class Kind:
         ignore: stored truth values that usually mean no label.
         add_arguments: declares the task's own options.
         arguments: options and protocol -> what the protocol's metric is built with.
-        doubts: what the truth files give reason to say.
+        doubts: what the files give reason to say.
     """
 
     summary: str
@@ -43,7 +46,7 @@ class Kind:
     ignore: tuple[float, ...] = ()
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     arguments: Callable[[Options, str], dict[str, Any]] = lambda options, protocol: {}
-    doubts: Callable[[Sequence[Path], Stored], list[str]] = lambda files, how: []
+    doubts: Callable[[Sequence[Pair], Options], list[str]] = lambda pairs, options: []
 
 
 def make(options: Options, protocol: str, **changes: Any) -> Metric:
@@ -103,36 +106,61 @@ def _boundary_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _boundary_arguments(options: Options, protocol: str) -> dict[str, Any]:
-    if not issubclass(PROTOCOLS["edges"][protocol], BoundaryF):
-        return {}
     n = options.thresholds
     if n is not None and n < 1:
         raise SpecError(f"{n} thresholds", field="--thresholds", mend="Give 1 or more")
+    if not 0 < options.max_dist < 1:
+        mend = "Give a fraction of the diagonal, such as 0.0075"
+        raise SpecError(f"{options.max_dist:g}", field="--max-dist", mend=mend)
+    if not issubclass(PROTOCOLS["edges"][protocol], BoundaryF):
+        return {}
     # The file's reader makes boundaries of the truth: there a label map still has all its labels.
     chosen = {"max_dist": options.max_dist, "mode": options.mode, "truth": "as-is", "threads": options.threads}
     return chosen | ({"thresholds": tuple(k / (n + 1) for k in range(1, n + 1))} if n else {})
 
 
-def _boundary_doubts(files: Sequence[Path], how: Stored) -> list[str]:
+LOOKED_AT = 20
+"""Pairs that are looked at for doubts."""
+
+WIDEST = 5
+"""Mean width, pixels, up to which a mask is taken for drawn lines; beyond it is a region."""
+
+
+def _some(pairs: Sequence[Pair]) -> Sequence[Pair]:
+    return pairs[:: max(1, len(pairs) // LOOKED_AT)]
+
+
+def _boundary_doubts(pairs: Sequence[Pair], options: Options) -> list[str]:
+    return [*_faint(pairs, options), *_doubled(pairs, options)]
+
+
+def _faint(pairs: Sequence[Pair], options: Options) -> list[str]:
+    """A mask of 0 and 1 stored in 8 bits looks like a map of probabilities that never exceed 1 / 255."""
+    how = stored(options, "pred")
+    if any(bool((readers.read_probability(p.prediction, how) > 1 / 255).any()) for p in _some(pairs)):
+        return []
+    return ["no prediction exceeds 1/255: 8-bit files hold probabilities times 255, also those of a mask"]
+
+
+def _doubled(pairs: Sequence[Pair], options: Options) -> list[str]:
     """NYUD-v2's published figures take contours of drawn masks: right if the lines are thin, doubled if not."""
+    how = stored(options, "gt")
     if how.reading != "contour":
         return []
     contour = thin = 0
-    for file in files[:: max(1, len(files) // LOOKED_AT)]:
-        labels = readers.read_labels(file, how)
-        if len({*labels[labels != 0].tolist()}) == 1:  # a mask, not a map of segments
-            contour += int(READINGS["contour"](labels).sum())
-            thin += int(READINGS["thin"](labels).sum())
+    for pair in _some(pairs):
+        labels, known = readers.read_labels(pair.truth, how)
+        drawn = (labels != 0) & known
+        lines = READINGS["thin"](drawn)
+        if len(np.unique(labels[drawn])) == 1 and drawn.sum() <= WIDEST * lines.sum():
+            contour += int(READINGS["thin"](contours(labels, known)).sum())
+            thin += int(lines.sum())
     if abs(contour - thin) <= 0.1 * max(contour, thin):
         return []
     return [
         f"the truths are masks whose contours have {contour} pixels and whose thinned lines have {thin}: drawn "
         "more than a pixel wide, and each line counts as two boundaries. --truth thin reads them as one"
     ]
-
-
-LOOKED_AT = 20
-"""Truth files that are looked at for doubts."""
 
 
 def _class_options(parser: argparse.ArgumentParser) -> None:
@@ -156,12 +184,18 @@ def _class_arguments(options: Options, protocol: str) -> dict[str, Any]:
     classes = options.classes
     if not 1 <= classes <= readers.IGNORE:
         raise SpecError(f"{classes} classes", field="--classes", mend=f"Give 1 to {readers.IGNORE}")
-    if protocol != "iou/class@1":
-        return {"classes": classes}
-    names = options.class_names or [f"class_{i}" for i in range(classes)]
+    names = getattr(options, "class_names", None) or [f"class_{i}" for i in range(classes)]
     if len(names) != classes:
         raise SpecError(f"{len(names)} names of {classes} classes", field="--class-names", mend="Name each class")
-    return {"names": tuple(names)}
+    return {"names": tuple(names)} if protocol == "iou/class@1" else {"classes": classes}
+
+
+def _depth_arguments(options: Options, protocol: str) -> dict[str, Any]:
+    for side in ("pred", "gt"):
+        unit = getattr(options, f"{side}_unit")
+        if unit is not None and not 0 < unit < math.inf:
+            raise SpecError(f"{unit:g} metres", field=f"--{side}-unit", mend="Give 0.001 for millimetres")
+    return {}
 
 
 def _depth_options(parser: argparse.ArgumentParser) -> None:
@@ -185,6 +219,7 @@ KINDS: dict[str, Kind] = {
         readers.read_depth,
         readers.read_depth,
         add_arguments=_depth_options,
+        arguments=_depth_arguments,
     ),
     "normals": Kind(
         "surface normals: mean, median and rms angle, shares below 11.25, 22.5 and 30 degrees",
@@ -207,6 +242,7 @@ KINDS: dict[str, Kind] = {
         "predictions 0 to 255 in PNG, 0 to 1 in .npy or .mat; truths 0 and 1, or 0 and 255",
         readers.read_probability,
         readers.read_mask,
+        doubts=_faint,
     ),
     "parts": Kind(
         "human parts: mIoU with background, images without a person left out",

@@ -15,9 +15,8 @@ ISO_F = (0.2, 0.4, 0.6, 0.8)
 
 def draw(result: Result) -> bytes | None:
     """The result's picture as PNG, None where there is nothing to draw."""
-    recalls = {p: c for p, c in result.curves.items() if "recall" in c}
-    if recalls:
-        return _precision_recall(recalls)
+    if result.task == "edges" and all("recall" in c for c in result.curves.values()) and result.curves:
+        return _precision_recall(result.curves)
     if result.curves:
         return _thresholds(result.curves)
     classes = {k: v for figures in result.figures.values() for k, v in figures.items() if k.startswith("iou_")}
@@ -49,7 +48,7 @@ def _thresholds(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     figure = new_figure(5.2, 3.6)
     axes = figure.add_axes((0.12, 0.14, 0.85, 0.82))
     for i, (protocol, c) in enumerate(curves.items()):
-        name = next(k for k in c if k != "thresholds")
+        name = next(k for k in ("f", "jaccard") if k in c)
         colour, best = COLOURS[i % len(COLOURS)], int(np.nanargmax(c[name]))
         label = f"{protocol}: {name} {c[name][best]:.4f} at {c['thresholds'][best]:g}"
         axes.plot(c["thresholds"], c[name], color=colour, linestyle=DASHES[i % len(DASHES)], label=literal(label))

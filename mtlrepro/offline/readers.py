@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mtlrepro.data.arrays import read_mat, read_npy, read_pixels
 from mtlrepro.errors import DataError
-from mtlrepro.metrics.boundary.truth import READINGS
+from mtlrepro.metrics.boundary.thinning import thin
+from mtlrepro.metrics.boundary.truth import READINGS, contours
 
 IGNORE = 255
 
@@ -40,12 +41,11 @@ class Stored:
 def read_classes(file: Path, how: Stored) -> Tensor:
     """Class ids, (1, H, W) int64; ignored ones are 255."""
     array = _plane(file, how, "class ids")
-    if array.dtype.kind == "f" and not np.all(np.mod(array, 1) == 0):
-        mend = "Save the arg-max, not scores"
-        raise DataError("holds numbers that are no class ids", file=file, mend=mend)
-    ids = array.astype(np.int64) + how.offset
-    ids[_ignored(array, how.ignore)] = IGNORE
-    return torch.from_numpy(ids)[None]
+    ignored = _ignored(array, how.ignore)
+    known = np.where(ignored, 0, array)
+    if not np.all((np.mod(known, 1) == 0) & (np.abs(known) < 2**31)):
+        raise DataError("holds numbers that are no class ids", file=file, mend="Save the arg-max, not scores")
+    return torch.from_numpy(np.where(ignored, IGNORE, known.astype(np.int64) + how.offset))[None]
 
 
 def read_depth(file: Path, how: Stored) -> Tensor:
@@ -64,11 +64,11 @@ def read_normals(file: Path, how: Stored) -> Tensor:
     A PNG's black, white and mid-grey mean no normal.
     """
     array = _array(file, how)
-    if array.ndim == 3 and array.shape[0] == 3 and array.shape[-1] != 3:
+    if isinstance(array, np.ndarray) and array.ndim == 3 and array.shape[0] == 3 and array.shape[-1] != 3:
         array = array.transpose(1, 2, 0)
-    if array.ndim != 3 or array.shape[-1] != 3 or array.dtype.kind not in "fiu":
-        problem = f"array of shape {array.shape} and dtype {array.dtype}, expected (H, W, 3) numbers"
-        raise DataError(problem, file=file, mend="Save vectors")
+    sound = isinstance(array, np.ndarray) and array.ndim == 3 and array.shape[-1] == 3 and array.dtype.kind in "fiu"
+    if not sound or not array.size:
+        raise DataError(f"holds {_form(array)}, expected (H, W, 3) numbers: vectors", file=file, mend="Save vectors")
     vectors = array.astype(np.float64)
     if file.suffix.lower() == ".png":
         grey = (array == array[..., :1]).all(-1) & np.isin(array[..., 0], (0, 127, 128, 255))
@@ -77,16 +77,17 @@ def read_normals(file: Path, how: Stored) -> Tensor:
 
 
 def read_probability(file: Path, how: Stored) -> Tensor:
-    """Probabilities, (1, 1, H, W) float32: 0 to 255 in a PNG, else 0 to 1."""
+    """Probabilities, (1, 1, H, W) float32: stored as 0 to 255 in 8 bits, 0 and 1 in one bit, else 0 to 1.
+
+    Whether they are within [0, 1] is asked where they are valid, by the metric.
+    """
     array = _plane(file, how, "probabilities")
-    if file.suffix.lower() == ".png" or array.dtype == np.uint8:
+    if array.dtype == np.uint8:
         array = array / np.float32(255)
-    p = array.astype(np.float32)
-    if ((p < 0) | (p > 1)).any():  # false for NaN, which matters only at a valid pixel
-        low, high = np.nanmin(p), np.nanmax(p)
-        problem = f"values from {low:g} to {high:g} are no probabilities"
-        raise DataError(problem, file=file, mend="Save them after the sigmoid, 0 to 1 (in PNG 0 to 255)")
-    return torch.from_numpy(p)[None, None]
+    elif array.dtype.kind in "iu" and not np.isin(array, (0, 1)).all():
+        mend = "Save 0 to 255 in 8 bits, or 0 to 1 as floating point numbers"
+        raise DataError(f"holds {array.dtype} up to {array.max()}, no probabilities", file=file, mend=mend)
+    return torch.from_numpy(array.astype(np.float32))[None, None]
 
 
 def read_mask(file: Path, how: Stored) -> Tensor:
@@ -101,9 +102,9 @@ def read_boundaries(file: Path, how: Stored) -> Tensor:
     """
     read = READINGS[how.reading]
     if how.reading == "contour":
-        labels = read_labels(file, how)
-        edge = np.where(_ignored(labels, how.ignore), IGNORE, read(labels))
-        return torch.from_numpy(edge.astype(np.float32))[None, None]
+        labels, known = read_labels(file, how)
+        edge = read(labels) if known.all() else thin(contours(labels, known))
+        return torch.from_numpy(np.where(known, edge, IGNORE).astype(np.float32))[None, None]
     value = _array(file, how, "groundTruth")
     drawn = [v["Boundaries"] for v in _listed(value) if isinstance(v, dict) and "Boundaries" in v]
     if drawn and all(isinstance(d, np.ndarray) and d.ndim == 2 for d in drawn):
@@ -115,9 +116,14 @@ def read_boundaries(file: Path, how: Stored) -> Tensor:
     return torch.from_numpy(np.stack([np.where(m == IGNORE, m, read(m == 1)) for m in masks]).astype(np.float32))[None]
 
 
-def read_labels(file: Path, how: Stored) -> np.ndarray:
-    """A label map as stored, (H, W) numbers; every value, 0 included, is a segment."""
-    return _flat(_array(file, how, "LabelMap"), file, "labels")
+def read_labels(file: Path, how: Stored) -> tuple[np.ndarray, np.ndarray]:
+    """A label map as stored, (H, W) numbers of which every one, 0 included, is a segment; and where it is known."""
+    value = _array(file, how, "LabelMap")
+    if not isinstance(value, np.ndarray) or value.dtype == object:
+        mend = "Read annotators' maps with --protocol odsf/bsds@1 or --truth as-is, or name a label map with --gt-key"
+        raise DataError(f"holds {_form(value)}, expected a label map", file=file, mend=mend)
+    labels = _flat(value, file, "labels")
+    return labels, ~_ignored(labels, how.ignore)
 
 
 def _mask(array: np.ndarray, file: Path, how: Stored) -> np.ndarray:
@@ -148,10 +154,15 @@ def _flat(array: Any, file: Path, what: str) -> np.ndarray:
         elif array.shape[-1] == 3 and (array == array[..., :1]).all():
             array = array[..., 0]
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fiub" or not array.size:
-        shape = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
         mend = "Save one plane of numbers, not colours"
-        raise DataError(f"holds {shape}, expected (H, W) numbers: {what}", file=file, mend=mend)
-    return array
+        raise DataError(f"holds {_form(array)}, expected (H, W) numbers: {what}", file=file, mend=mend)
+    return np.ascontiguousarray(array)
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} of shape {value.shape}"
+    return {"dict": "a struct", "list": "a cell array", "str": "a text"}.get(type(value).__name__, repr(value))
 
 
 def _array(file: Path, how: Stored, key: str | None = None) -> Any:
@@ -171,9 +182,11 @@ def _variable(file: Path, wanted: str | None, usual: str | None) -> Any:
     name = wanted or (usual if usual in variables else None)
     if name is None and len(variables) == 1:
         name = next(iter(variables))
+    if not variables:
+        raise DataError("holds no variable", file=file, mend="Save one map in it")
     if name not in variables:
         problem = f"no variable {wanted!r}" if wanted else "more than one variable"
-        mend = f"Name one with --pred-key or --gt-key: {', '.join(sorted(variables)) or 'it has none'}"
+        mend = f"Name one with --pred-key or --gt-key: {', '.join(sorted(variables))}"
         raise DataError(problem, file=file, mend=mend)
     return variables[name]
 

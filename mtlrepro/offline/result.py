@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,10 +14,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from mtlrepro.files import write_bytes, write_json
-from mtlrepro.metrics.base import Metric
-from mtlrepro.metrics.odsf import BoundaryF
-from mtlrepro.offline.evaluate import Evaluation
+from mtlrepro.files import write_bytes, write_failure
 
 SCHEMA_VERSION = 1
 
@@ -74,17 +74,18 @@ class Result:
         return "\n".join([*lines, *(f"\nwarning: {w}" for w in self.warnings)])
 
 
-def figures_of(metric: Metric) -> dict[str, float | None]:
+def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
     """Figures as JSON has them: None for what is not a number."""
-    return {name: value if math.isfinite(value) else None for name, value in metric.compute().items()}
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
-def write(result: Result, evaluation: Evaluation | None, folder: Path) -> list[Path]:
-    """Write `<task>.json`, and for boundaries the counts of every image, from which all figures follow.
+def write(result: Result, counts: Mapping[str, list[np.ndarray]], picture: bytes | None, folder: Path) -> list[Path]:
+    """Write `<task>.json`, `<task>.png` and the counts of every image; what an earlier evaluation left there goes.
 
     Args:
         result: what was found.
-        evaluation: None where only a search over thresholds was made.
+        counts: see `Evaluation.counts`.
+        picture: PNG bytes, if there is one.
         folder: made if it is not there.
 
     Returns:
@@ -93,24 +94,30 @@ def write(result: Result, evaluation: Evaluation | None, folder: Path) -> list[P
     Raises:
         StoreError: the folder cannot be written.
     """
-    files = [folder / f"{result.task}.json"]
-    write_json(files[0], asdict(result))
-    counts = _counts(evaluation.images) if evaluation else {}
+    wanted = {f"{result.task}.json": json.dumps(asdict(result), indent=1, sort_keys=True).encode()}
+    if picture is not None:
+        wanted[f"{result.task}.png"] = picture
     if counts:
-        import io
-
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **counts)
-        files.append(folder / f"{result.task}_counts.npz")
-        write_bytes(files[-1], buffer.getvalue())
-    return files
+        arrays = {protocol.replace("/", "_"): np.stack(images) for protocol, images in counts.items()}
+        np.savez_compressed(buffer, names=np.array(list(result.per_image)), **arrays)  # type: ignore[arg-type]
+        wanted[f"{result.task}_counts.npz"] = buffer.getvalue()
+    for name in (f"{result.task}.png", f"{result.task}_counts.npz"):
+        if name not in wanted:
+            try:
+                (folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise write_failure(folder / name, error) from error
+    for name, content in wanted.items():
+        write_bytes(folder / name, content)
+    return [folder / name for name in wanted]
 
 
-def _counts(images: Mapping[str, Mapping[str, Metric]]) -> dict[str, np.ndarray]:
-    """protocol -> (images, 4, K) counts, and `names`; empty for tasks without thresholds of boundaries."""
-    found: dict[str, list[np.ndarray]] = {}
-    for metrics in images.values():
-        for protocol, metric in metrics.items():
-            if isinstance(metric, BoundaryF):
-                found.setdefault(protocol.replace("/", "_"), []).append(metric.state["pooled"].numpy())
-    return {k: np.stack(v) for k, v in found.items()} | ({"names": np.array(list(images))} if found else {})
+def check_writable(folder: Path) -> None:
+    """Raise a `StoreError` unless files can be written there: better before hours of work than after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise write_failure(folder, error) from error

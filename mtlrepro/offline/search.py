@@ -11,8 +11,8 @@ STRIDE = 5
 def coarse_to_fine(score: Callable[[list[float]], Sequence[float]], thresholds: Sequence[float]) -> dict[float, float]:
     """Scores of the thresholds that were looked at; the best of them is the best of all where there is one summit.
 
-    Every fifth threshold is scored, then those around the best, until the best one has scored neighbours on both
-    sides (or is the first or the last).
+    Every fifth threshold is scored, then those around the best one, and around every equal one, until all of these
+    have scored neighbours on both sides (or are the first or the last).
 
     Args:
         score: scores of some thresholds; called once a round, since a round goes over all images.
@@ -29,8 +29,10 @@ def coarse_to_fine(score: Callable[[list[float]], Sequence[float]], thresholds: 
     while wanted:
         indices = sorted(wanted)
         seen.update(zip(indices, score([thresholds[i] for i in indices]), strict=True))
-        best = max(seen, key=lambda i: (seen[i], -i))
-        around = {i for i in range(best - STRIDE + 1, best + STRIDE) if 0 <= i <= last}
-        # Asked for as a whole, or not at all once both neighbours are known.
-        wanted = around - seen.keys() if not {max(best - 1, 0), min(best + 1, last)} <= seen.keys() else set()
+        highest = max(seen.values())
+        open_ends = [
+            i for i, v in seen.items() if v == highest and not {max(i - 1, 0), min(i + 1, last)} <= seen.keys()
+        ]
+        around = {j for i in open_ends for j in range(i - STRIDE + 1, i + STRIDE) if 0 <= j <= last}
+        wanted = around - seen.keys()
     return {thresholds[i]: seen[i] for i in sorted(seen)}

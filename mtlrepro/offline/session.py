@@ -5,24 +5,27 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
+
 from mtlrepro.engine.environment import environment
-from mtlrepro.errors import DataError, SpecError
+from mtlrepro.errors import SpecError
 from mtlrepro.metrics.base import Metric
+from mtlrepro.metrics.boundary.summary import Curve, best_interpolated
 from mtlrepro.metrics.odsf import BoundaryF
 from mtlrepro.metrics.protocols import PROTOCOLS
 from mtlrepro.offline.evaluate import Evaluation, evaluate
 from mtlrepro.offline.files import Pair, find_pairs
 from mtlrepro.offline.kinds import KINDS, Options, make, stored
-from mtlrepro.offline.result import Result, figures_of
+from mtlrepro.offline.result import Result, finite
 from mtlrepro.offline.search import coarse_to_fine
 from mtlrepro.suite.session import command
 
 
-def judge(options: Options) -> tuple[Result, Evaluation | None]:
-    """Judge what the options of `mtlrepro eval TASK` name; the evaluation is None after a search over thresholds.
+def judge(options: Options) -> tuple[Result, dict[str, list[np.ndarray]]]:
+    """Judge what the options of `mtlrepro eval TASK` name: the result, and boundary counts as `Evaluation.counts`.
 
     Raises:
-        DataError: what is wrong with a file or folder, or no truth has a valid pixel.
+        DataError: what is wrong with a file or folder, or no figure of a protocol is defined.
         SpecError: what is wrong with an option.
     """
     protocols = list(dict.fromkeys(options.protocol))
@@ -44,19 +47,20 @@ def judge(options: Options) -> tuple[Result, Evaluation | None]:
         units={p: {f: m.unit(f) for f in m.better} for p, m in metrics.items()},
         better={p: dict(m.better) for p, m in metrics.items()},
         settings={p: _settings(m, how.reading) for p, m in metrics.items()},
-        warnings=KINDS[options.task].doubts([p.truth for p in pairs], how),
+        warnings=KINDS[options.task].doubts(pairs, options),
         environment=environment(),
     )
     began = time.monotonic()
     if getattr(options, "odsf_only", False):
-        evaluation = None
+        counts: dict[str, list[np.ndarray]] = {}
         for protocol, metric in metrics.items():
             _search(options, pairs, protocol, metric, result)
     else:
         evaluation = evaluate(options, pairs, protocols)
+        counts = evaluation.counts
         _tell(evaluation, result)
     result.seconds = time.monotonic() - began
-    return result, evaluation
+    return result, counts
 
 
 def _settings(metric: Metric, reading: str) -> dict[str, Any]:
@@ -69,22 +73,34 @@ def _settings(metric: Metric, reading: str) -> dict[str, Any]:
 
 def _tell(evaluation: Evaluation, result: Result) -> None:
     for protocol, metric in evaluation.totals.items():
-        result.figures[protocol] = figures_of(metric)
-        if all(value is None for value in result.figures[protocol].values()):
-            mend = "Check --ignore, and how truths are stored"
-            raise DataError("no truth has a pixel that counts", file=result.truths, field=protocol, mend=mend)
+        result.figures[protocol] = finite(metric.compute())
         if curve := metric.curve():
             result.curves[protocol] = curve
-    result.per_image = {n: {p: figures_of(m) for p, m in metrics.items()} for n, metrics in evaluation.images.items()}
+    for name, by_protocol in evaluation.images.items():
+        result.per_image[name] = {protocol: finite(figures) for protocol, figures in by_protocol.items()}
 
 
 def _search(options: Options, pairs: list[Pair], protocol: str, metric: Metric, result: Result) -> None:
     if not isinstance(metric, BoundaryF):
         raise SpecError(f"{protocol} has no odsF", field="--odsf-only", mend="Ask for an odsf/ protocol")
-    thresholds = metric.way.thresholds
-    seen = coarse_to_fine(
-        lambda some: evaluate(options, pairs, [protocol], thresholds=some).totals[protocol].curve()["f"], thresholds
-    )
-    result.figures[protocol] = {"odsf": max(seen.values())}
+    points: dict[float, tuple[float, float, float]] = {}
+
+    def score(some: list[float]) -> list[float]:
+        found = evaluate(options, pairs, [protocol], thresholds=some).totals[protocol].curve()
+        points.update(zip(some, zip(found["precision"], found["recall"], found["f"], strict=True), strict=True))
+        return found["f"]
+
+    thresholds = list(metric.way.thresholds)
+    seen = coarse_to_fine(score, thresholds)
+    precision, recall, f = (np.array(v) for v in zip(*(points[t] for t in seen), strict=True))
+    odsf = float(f.max())
+    if metric.way.interpolated:  # between neighbours; beside the summit all are known
+        places = [thresholds.index(t) for t in seen]
+        for i in np.flatnonzero(np.diff(places) == 1):
+            two = slice(i, i + 2)
+            odsf = max(odsf, best_interpolated(Curve(precision[two], recall[two], f[two])))
+    result.figures[protocol] = {"odsf": odsf}
+    result.units[protocol], result.better[protocol] = {"odsf": metric.unit("odsf")}, {"odsf": metric.better["odsf"]}
     result.settings[protocol]["thresholds"] = f"{len(seen)} of {len(thresholds)}, coarse to fine"
-    result.curves[protocol] = {"thresholds": list(seen), "f": list(seen.values())}
+    curve = {"precision": precision.tolist(), "recall": recall.tolist(), "f": f.tolist()}
+    result.curves[protocol] = {"thresholds": list(seen), **curve}

@@ -106,6 +106,7 @@ def boundary_counts(
         else:
             for k, mine in enumerate(np.split(pixels, ends[1:-1])):
                 annotators = enumerate(zip(true_pixels, tables, strict=True))
+                mine.sort()  # ties must not depend on which other thresholds there are
                 out[2, k] = np.any(
                     [least_cost_matching(*table, mine, true, width, reach, n) for n, (true, table) in annotators],
                     axis=0,

@@ -47,7 +47,15 @@ class Pipeline:
             raise unknown("reading of the truth", self.truth, READINGS, field="truth")
 
     def levels(self, stored: np.ndarray) -> np.ndarray:
-        """How many thresholds each pixel of a stored map reaches: (H, W) uint8 to (H, W) int32."""
+        """How many thresholds each pixel of a stored map reaches: (H, W) uint8 to (H, W) int32.
+
+        Raises:
+            SpecError: a map of one row or column, which has no direction to suppress across.
+        """
+        if self.suppression and min(stored.shape) < 2:
+            size = "x".join(map(str, stored.shape))
+            mend = "Give maps of 2x2 pixels or more"
+            raise SpecError(f"no suppression on a map of {size} pixels", field="edges", mend=mend)
         soft = suppress((stored / 255).astype(np.float32)) if self.suppression else stored / 255
         return levels_of(soft, np.array(self.thresholds), strict=self.strict)
 

@@ -85,7 +85,7 @@ def thin(binary: np.ndarray) -> np.ndarray:
         >>> thin(np.ones((3, 9))).astype(int).tolist()
         [[0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0]]
     """
-    grid = np.pad((np.asarray(binary) != 0).astype(np.uint8), 1)
-    flat = grid.reshape(-1)
+    grid = np.ascontiguousarray(np.pad((np.asarray(binary) != 0).astype(np.uint8), 1))
+    flat = grid.reshape(-1)  # a view, which is thinned in place
     thin_in_place(flat, flat_steps(grid.shape[1]), np.flatnonzero(flat).astype(np.int32), REMOVABLE)
     return grid[1:-1, 1:-1] != 0

@@ -7,11 +7,12 @@ import numpy as np
 from mtlrepro.metrics.boundary.thinning import thin
 
 
-def contours(labels: np.ndarray) -> np.ndarray:
+def contours(labels: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
     """Where a label map changes, one pixel towards the upper left of each change.
 
     Args:
         labels: (H, W) integers; every value, 0 included, is a segment.
+        known: (H, W) bool; a change from or to a pixel that is not known is none.
 
     Returns:
         (H, W) bool: the pixel differs from its right, lower or lower right neighbour (last row: right only; last
@@ -23,9 +24,9 @@ def contours(labels: np.ndarray) -> np.ndarray:
     """
     s = np.asarray(labels)
     edge = np.zeros(s.shape, dtype=bool)
-    edge[:, :-1] |= s[:, :-1] != s[:, 1:]
-    edge[:-1] |= s[:-1] != s[1:]
-    edge[:-1, :-1] |= s[:-1, :-1] != s[1:, 1:]
+    here, there = np.s_[:-1], np.s_[1:]
+    for a, b in (((slice(None), here), (slice(None), there)), (here, there), ((here, here), (there, there))):
+        edge[a] |= (s[a] != s[b]) if known is None else (s[a] != s[b]) & known[a] & known[b]
     return edge
 
 
