@@ -39,9 +39,9 @@ class Expected(Verb):
 
 
 def _update(options: argparse.Namespace) -> int:
+    from mtlrepro.engine.environment import command
     from mtlrepro.errors import StoreError
     from mtlrepro.suite import recorded
-    from mtlrepro.suite.session import command
     from mtlrepro.suite.store import Store
     from mtlrepro.suite.table import discover, select
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +30,11 @@ def environment() -> dict[str, str]:
         env["cuda"], env["cudnn"] = str(torch.version.cuda), str(torch.backends.cudnn.version())
     env["commit"] = _commit()
     return env
+
+
+def command() -> str:
+    """The command line of this process."""
+    return " ".join(["pytest" if "pytest" in sys.argv[0] else "mtlrepro", *map(shlex.quote, sys.argv[1:])])
 
 
 def _cpu() -> str:

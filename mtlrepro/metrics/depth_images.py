@@ -123,11 +123,12 @@ class ImageDepth(Metric):
 class ImageDepthMedian(ImageDepth):
     """`depth/images-median@1`: `ImageDepth` with each prediction scaled to the median of its label.
 
-    For self-supervised depth, known up to a scale, and for domain adaptation (DenseMTL, App. B.1). The released code
-    shifts both maps by 0.99 m before it masks, takes the medians, scales and clamps. So the factor is
+    For domain adaptation, where depth is known up to a scale (DenseMTL, App. B.1). The released code shifts both maps
+    by 0.99 m before it masks, takes the medians, scales and clamps. So the factor is
     median(d - 0.99) / median(d' - 0.99) over the valid pixels and multiplies d' - 0.99, and the protocol does the
-    same. Unlike in `ImageDepth` the shift changes the errors here: a prediction that is right up to a scale is not
-    scaled exactly onto its label. Of an even number of values the median is the lower middle one.
+    same. (Its self-supervised training shifts the label alone, which gives other figures and is not offered.) Unlike
+    in `ImageDepth` the shift changes the errors here: a prediction that is right up to a scale is not scaled exactly
+    onto its label. Of an even number of values the median is the lower middle one.
 
     Example:
         >>> metric = ImageDepthMedian()

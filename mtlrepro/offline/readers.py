@@ -77,17 +77,18 @@ def read_normals(file: Path, how: Stored) -> Tensor:
 
 
 def read_probability(file: Path, how: Stored) -> Tensor:
-    """Probabilities, (1, 1, H, W) float32: stored as 0 to 255 in 8 bits, 0 and 1 in one bit, else 0 to 1.
+    """Probabilities, (1, 1, H, W): stored as 0 to 255 in 8 bits, 0 and 1 in one bit, else 0 to 1.
 
-    Whether they are within [0, 1] is asked where they are valid, by the metric.
+    Whether they are within [0, 1] is asked where they are valid, by the metric. 8-bit levels are divided in float64,
+    so that 51 / 255 is 0.2 and not above it: as in the comparison that the published saliency figures were made with.
     """
     array = _plane(file, how, "probabilities")
     if array.dtype == np.uint8:
-        array = array / np.float32(255)
+        array = array / 255
     elif array.dtype.kind in "iu" and not np.isin(array, (0, 1)).all():
         mend = "Save 0 to 255 in 8 bits, or 0 to 1 as floating point numbers"
         raise DataError(f"holds {array.dtype} up to {array.max()}, no probabilities", file=file, mend=mend)
-    return torch.from_numpy(array.astype(np.float32))[None, None]
+    return torch.from_numpy(array.astype(np.promote_types(array.dtype, np.float32)))[None, None]
 
 
 def read_mask(file: Path, how: Stored) -> Tensor:

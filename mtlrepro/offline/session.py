@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlrepro.engine.environment import environment
+from mtlrepro.engine.environment import command, environment
 from mtlrepro.errors import SpecError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.boundary.summary import Curve, best_interpolated
@@ -18,7 +18,6 @@ from mtlrepro.offline.files import Pair, find_pairs
 from mtlrepro.offline.kinds import KINDS, Options, make, stored
 from mtlrepro.offline.result import Result, finite
 from mtlrepro.offline.search import coarse_to_fine
-from mtlrepro.suite.session import command
 
 
 def judge(options: Options) -> tuple[Result, dict[str, list[np.ndarray]]]:

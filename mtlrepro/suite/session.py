@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlrepro.data import data_root_of
+from mtlrepro.engine.environment import command
 from mtlrepro.errors import ReproError, SpecError, unknown
 from mtlrepro.spec import DataSpec, RunSpec, digest
 from mtlrepro.suite import recorded
@@ -294,11 +293,6 @@ class Session:
         """Stop the launcher."""
         if self._launcher is not None:
             self._launcher.close()
-
-
-def command() -> str:
-    """The command line of this process."""
-    return " ".join(["pytest" if "pytest" in sys.argv[0] else "mtlrepro", *map(shlex.quote, sys.argv[1:])])
 
 
 def merge(parts: Sequence[SessionResult], whole: SessionResult) -> SessionResult:

@@ -46,7 +46,7 @@ def directly(protocol: str, predictions: Maps, truths: Maps, **how: Any) -> dict
     metric = PROTOCOLS["edges"][protocol](**how)
     for name, stored in predictions.items():
         truth = torch.from_numpy(truths[name].astype(np.float32))[None, None]
-        metric.update(torch.from_numpy(stored.astype(np.float32) / 255)[None, None], truth)
+        metric.update(torch.from_numpy(stored / 255)[None, None], truth)
     return metric.compute()
 
 

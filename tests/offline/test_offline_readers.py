@@ -80,7 +80,7 @@ def test_depth_in_metres_is_left_alone(array: np.ndarray, tmp_path: Path) -> Non
 @given(array=hnp.arrays(np.uint8, sides), suffix=suffixes)
 def test_bytes_are_fractions_of_255(array: np.ndarray, suffix: str, tmp_path: Path) -> None:
     p = readers.read_probability(save(tmp_path / f"f{suffix}", array), PLAIN)
-    assert p.dtype == torch.float32
+    assert p.dtype == torch.float64
     assert p.shape == (1, 1, *array.shape)
     assert (p * 255).to(torch.uint8)[0, 0].tolist() == array.tolist()
     fractions = readers.read_probability(save(tmp_path / "g.npy", array / 255), PLAIN)

@@ -315,7 +315,7 @@ def test_saliency_by_hand(salient: tuple[Maps, Maps], call: Caller, tmp_path: Pa
     pred, gt = fill(tmp_path / "p", predictions), fill(tmp_path / "g", {n: 255 * t for n, t in truths.items()})
     done = call("saliency", pred, gt, "--protocol", *PROTOCOLS["saliency"])
     figures = done.figures()
-    soft = {n: (v.astype(np.float32) / 255)[None] for n, v in predictions.items()}
+    soft = {n: (v / 255)[None] for n, v in predictions.items()}
     hard = {n: t.astype(np.float32)[None] for n, t in truths.items()}
     for protocol in PROTOCOLS["saliency"]:
         same(figures[protocol], directly("saliency", protocol, soft, hard))
@@ -397,3 +397,14 @@ def test_workers_do_not_change_a_byte(
     results = [call(task, pred, gt, *more, "--workers", n).json() for n in (1, 3)]
     for name in ("figures", "curves", "per_image", "units", "better"):
         assert results[0][name] == results[1][name]
+
+
+def test_8_bit_levels_that_meet_a_threshold_are_not_above_it(call: Caller, tmp_path: Path) -> None:
+    """51 / 255 is 0.2, the lowest threshold: a set pixel of that level is never called salient."""
+    drawn = np.zeros((6, 8), np.uint8)
+    drawn[2:4, 3:6] = 1
+    gt, chosen = fill(tmp_path / "g", {"a": drawn}), ["--protocol", "saliency/jaccard@1"]
+    found = [
+        call("saliency", fill(tmp_path / "p", {"a": drawn * np.uint8(n)}), gt, *chosen).figures() for n in (51, 52)
+    ]
+    assert [f["saliency/jaccard@1"]["miou"] for f in found] == [0.0, 1.0]
