@@ -48,6 +48,7 @@ def evaluate(
     *,
     device: torch.device,
     gallery: Gallery | None = None,
+    costly: bool = True,
 ) -> Meters:
     """Accumulate the metrics of all views over (network-size image, native sample) pairs.
 
@@ -61,6 +62,7 @@ def evaluate(
         samples: (uint8 (3, H, W) image at network size, sample with native labels) pairs.
         device: where the model lives.
         gallery: keep pictures of some samples.
+        costly: compute the metrics that take long too.
 
     Returns:
         Accumulators, so that halves of a split can be merged; `figures` turns them into numbers.
@@ -80,7 +82,7 @@ def evaluate(
                 for name, decoded in by_task.items():
                     target = targets[name][None].to(device)
                     native = resize_prediction(decoded, target.shape[-2:])
-                    for metric in _accumulators(meters, view, name, tasks[name]):
+                    for metric in _accumulators(meters, view, name, tasks[name], costly):
                         metric.update(native, target)
                     if gallery and show:
                         _write(gallery.folder / f"{position}_{view}_{name}.png", tasks[name].picture(native[0].cpu()))
@@ -170,11 +172,11 @@ def _groups(samples: Iterable[tuple[Tensor, Sample]]) -> Iterator[list[tuple[Ten
         yield group
 
 
-def _accumulators(meters: Meters, view: str, name: str, task: Task) -> list[Metric]:
+def _accumulators(meters: Meters, view: str, name: str, task: Task, costly: bool) -> list[Metric]:
     by_task = meters.setdefault(view, {})
     if name not in by_task:
-        # Tables read stages by the first protocol, and matching the boundaries of every stage would take long.
-        by_task[name] = task.metrics() if view == FINAL else task.metrics()[:1]
+        metrics = [m for m in task.metrics() if costly or not m.costly]
+        by_task[name] = metrics if view == FINAL else metrics[:1]  # stages are compared by the main metric alone
     return by_task[name]
 
 

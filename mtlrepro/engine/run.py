@@ -123,7 +123,8 @@ def _train_and_evaluate(
     start.seconds["setup"] = start.seconds.get("setup", 0.0) + time.perf_counter() - started
 
     def now(gallery: Gallery | None = None) -> dict[str, float]:
-        return figures(evaluate(model, tasks, eval_samples(val_set, size), device=device, gallery=gallery))
+        last, samples = gallery is not None, eval_samples(val_set, size)
+        return figures(evaluate(model, tasks, samples, device=device, gallery=gallery, costly=last))
 
     with Log(directory / "metrics.jsonl", keep=start.step, steps=steps) as log:
         every = recipe.evaluate_every * loader.steps_per_epoch

@@ -25,12 +25,14 @@ class Metric(ABC):
     Class attributes:
         protocol: the protocol's id, for example `"miou/dataset@1"`.
         better: figure name -> `"higher"` or `"lower"`; also lists the figures `compute` returns.
+        costly: takes so long that a run computes it only once, at its end.
         units: figure name -> unit, of the figures that are not fractions in [0, 1]; "" for a number without unit.
     """
 
     protocol: ClassVar[str]
     better: ClassVar[dict[str, str]]
     units: ClassVar[dict[str, str]] = {}
+    costly: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.state: dict[str, Tensor] = {}
@@ -59,9 +61,10 @@ class Metric(ABC):
         """
         shapes = [{k: v.shape for k, v in m.state.items()} for m in (self, other)]
         if other.protocol != self.protocol or shapes[0] != shapes[1]:
-            raise SpecError(
-                f"cannot merge {other.protocol} into {self.protocol}", mend="Merge accumulators built the same way"
-            )
+            mine, theirs = ([tuple(shape) for shape in at.values()] for at in shapes)
+            built = "" if other.protocol != self.protocol else f": sums of shapes {theirs} and {mine}"
+            problem = f"cannot merge {other.protocol} into {self.protocol}{built}"
+            raise SpecError(problem, mend="Merge accumulators built the same way")
         for name, value in other.state.items():
             self.state[name] = self.state[name] + value.to(self.state[name].device)
         return self

@@ -110,6 +110,11 @@ class PixelEdges(Metric):
         """Figure f."""
         return {"f": float(self._curve().max())}
 
+    def curve(self) -> dict[str, list[float]]:
+        """F at each of the thresholds; empty where the figure is NaN."""
+        f = self._curve()
+        return {} if f.isnan().any() else {"thresholds": THRESHOLDS.tolist(), "f": f.tolist()}
+
     def best_threshold(self) -> float:
         """The lowest threshold that reaches `f`; NaN where f is."""
         curve = self._curve()

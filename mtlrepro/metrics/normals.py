@@ -180,7 +180,8 @@ class PooledNormals(Metric):
     units: ClassVar[dict[str, str]] = UNITS
 
     def __init__(self) -> None:
-        self._pending: list[Tensor] = []
+        self._pending: list[Tensor] = []  # bins that are not counted yet
+        self._merged: list[tuple[Tensor, Tensor]] = []  # other accumulators' histograms that are not added yet
         super().__init__()
         for name in ("angle", "squared"):
             self._zeros(name)
@@ -197,7 +198,7 @@ class PooledNormals(Metric):
 
     @state.setter
     def state(self, value: dict[str, Tensor]) -> None:
-        self._pending = []
+        self._pending, self._merged = [], []
         self._counted = value
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
@@ -206,8 +207,7 @@ class PooledNormals(Metric):
         for name, value in angle_sums(angle).items():
             self._counted[name] = self._counted[name].to(value.device) + value
         self._pending.append(angle_bins(angle))
-        if sum(bins.numel() for bins in self._pending) > _PENDING:
-            self._count()
+        self._count_many()
 
     def merge(self, other: Self) -> Self:
         """Add another accumulator's sums and histogram to this one and return it.
@@ -219,21 +219,26 @@ class PooledNormals(Metric):
             raise SpecError(
                 f"cannot merge {other.protocol} into {self.protocol}", mend="Merge accumulators built the same way"
             )
-        mine, theirs = self.state, other.state
-        both = [(sums["angles"], sums["counts"]) for sums in (mine, theirs)]
-        mine["angles"], mine["counts"] = add_histograms(mine["angles"][:0], *both)
-        for name in mine.keys() - {"angles", "counts"}:
-            mine[name] = mine[name] + theirs[name].to(mine[name].device)
+        theirs = other.state
+        for name in self._counted.keys() - {"angles", "counts"}:
+            self._counted[name] = self._counted[name] + theirs[name].to(self._counted[name].device)
+        self._merged.append((theirs["angles"], theirs["counts"]))
+        self._count_many()
         return self
 
     def compute(self) -> dict[str, float]:
         """The six figures; NaN without a valid pixel."""
         return normal_figures(self.state)
 
+    def _count_many(self) -> None:
+        if sum(bins.numel() for bins in [*self._pending, *(bins for bins, _ in self._merged)]) > _PENDING:
+            self._count()
+
     def _count(self) -> None:
-        if self._pending:
-            device = self._pending[-1].device
-            fresh = torch.cat([bins.to(device) for bins in self._pending])
+        if self._pending or self._merged:
             counted = self._counted
-            counted["angles"], counted["counts"] = add_histograms(fresh, (counted["angles"], counted["counts"]))
-            self._pending = []
+            device = self._pending[-1].device if self._pending else counted["angles"].device
+            fresh = torch.cat([counted["angles"][:0].to(device), *(bins.to(device) for bins in self._pending)])
+            pairs = [(counted["angles"], counted["counts"]), *self._merged]
+            counted["angles"], counted["counts"] = add_histograms(fresh, *pairs)
+            self._pending, self._merged = [], []

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtlrepro.errors import SpecError, unknown
+from mtlrepro.errors import DataError, SpecError, unknown
 from mtlrepro.metrics.base import Metric, check_finite
 from mtlrepro.metrics.boundary import summary
 from mtlrepro.metrics.boundary.counts import MODES, Counts, boundary_counts
@@ -43,6 +43,7 @@ class BoundaryF(Metric):
     """
 
     pipeline: ClassVar[Pipeline]
+    costly = True
     better: ClassVar[dict[str, str]] = {"odsf": "higher", "oisf": "higher", "ap": "higher"}
 
     def __init__(
@@ -73,18 +74,22 @@ class BoundaryF(Metric):
 
         Args:
             prediction: (B, 1, H, W) boundary probability; cut to 256 levels, as it is when stored as a PNG.
-            target: (B, A, H, W) with one mask per annotator: 1 boundary, 0 none, 255 ignored. Of label maps take the
-                contours first: `count` does, and here they could not be told from masks.
+            target: (B, A, H, W) with one map per annotator, 255 ignored: 1 on a boundary and 0 elsewhere, or class
+                ids where the truth is read as a contour.
 
         Raises:
             SpecError: on a shape mismatch or a prediction outside [0, 1].
-            DataError: on a label that is not finite.
+            DataError: on a label that is not finite, or other than 0, 1 and 255 where masks are read.
         """
         shape = (*target.shape[:1], 1, *target.shape[2:])
-        if target.ndim != 4 or tuple(prediction.shape) != shape:
+        if target.ndim != 4 or not target.shape[1] or tuple(prediction.shape) != shape:
             problem = f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} do not fit"
             raise SpecError(problem, field="edges", mend="Give (B, 1, H, W) and (B, annotators, H, W)")
         check_finite("edges", target)
+        wrong = (target != 0) & (target != 1) & (target != IGNORE)
+        if self.way.truth != "contour" and bool(wrong.any()):
+            mend = f"Edge labels are 0, 1, or {IGNORE} where ignored"
+            raise DataError(f"label holds the value {float(target[wrong][0]):g}", field="edges", mend=mend)
         valid = (target != IGNORE).all(dim=1, keepdim=True)
         p = torch.where(valid, prediction, 0.0)
         if bool(((p < 0) | (p > 1)).any()):
@@ -92,29 +97,30 @@ class BoundaryF(Metric):
         broken = torch.isnan(p)
         p = p.to(torch.promote_types(p.dtype, torch.float32)).nan_to_num(0.0)  # half precision would round up
         stored = (p * 255).to(torch.uint8).cpu().numpy()
-        truths = (target * valid).cpu().numpy()
+        truths, known = target.detach().cpu().numpy(), valid.cpu().numpy()[:, 0]
         for i in range(len(stored)):
-            if bool(valid[i].any()):
-                self.add(self.count(stored[i, 0], list(truths[i])))
+            if known[i].any():
+                self.add(self.count(stored[i, 0], list(truths[i]), None if known[i].all() else known[i]))
         self._add({"non_finite": broken.sum().cpu()})
 
-    def count(self, stored: np.ndarray, truths: Sequence[np.ndarray]) -> Counts:
+    def count(self, stored: np.ndarray, truths: Sequence[np.ndarray], known: np.ndarray | None = None) -> Counts:
         """Counts of one image at every threshold.
 
         Args:
             stored: (H, W) uint8 boundary probability times 255.
             truths: one (H, W) map per annotator, as the protocol reads them.
+            known: (H, W) bool, where they are known; None for everywhere.
 
         Raises:
             SpecError: on maps of different sizes.
         """
-        levels = self.way.levels(stored)
-        thin = [READINGS[self.way.truth](t) for t in truths]
+        levels, thresholds = self.way.levels(stored), len(self.way.thresholds)
+        thin = [READINGS[self.way.truth](truth, known) for truth in truths]
         threads = self.threads or torch.get_num_threads()
+        if threads == 1:
+            return boundary_counts(levels, thresholds, thin, self.max_dist, mode=self.mode)
         with ThreadPoolExecutor(threads) as pool:
-            return boundary_counts(
-                levels, len(self.way.thresholds), thin, self.max_dist, mode=self.mode, pool=pool, parts=threads
-            )
+            return boundary_counts(levels, thresholds, thin, self.max_dist, mode=self.mode, pool=pool, parts=threads)
 
     def add(self, counts: Counts) -> None:
         """Add the counts of one image."""

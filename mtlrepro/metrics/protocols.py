@@ -1,4 +1,4 @@
-"""Every protocol by its id, task by task, imported on first use; the first of a task is its usual one."""
+"""Every protocol by its id, task by task, imported on first use; the first is what `mtlrepro eval` uses unless told."""
 
 from __future__ import annotations
 

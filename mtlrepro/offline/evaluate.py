@@ -1,4 +1,4 @@
-"""All pairs through all protocols, on threads: readers and matchers release the interpreter lock."""
+"""All pairs through all protocols, on threads: readers and most metrics release the interpreter lock."""
 
 from __future__ import annotations
 
@@ -47,8 +47,7 @@ def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], 
 
     Raises:
         DataError: a file is missing, damaged, of another size than its partner, or holds what the task cannot have,
-            a prediction that is not finite at a valid pixel included.
-            No figure of a protocol is defined.
+            a prediction that is not finite at a valid pixel included; or no figure of a protocol is defined.
         SpecError: a prediction holds what the task cannot have.
     """
     kind, prediction_how, truth_how = KINDS[options.task], stored(options, "pred"), stored(options, "gt")
@@ -60,6 +59,9 @@ def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], 
             mend = "Resize it to the truth's size, ids by the nearest neighbour, all else bilinearly"
             raise DataError(f"is {sizes[0]}, its truth is {sizes[1]}", file=pair.prediction, mend=mend)
         metrics = {p: make(options, p, **changes) for p in protocols}
+        for metric in metrics.values():
+            if isinstance(metric, BoundaryF):
+                metric.threads = max(1, options.workers // len(pairs))  # a few large images share the threads
         if truth.ndim == 4 and truth.shape[1] != prediction.shape[1]:
             _one_annotator(pair, truth.shape[1], metrics)
         for metric in metrics.values():

@@ -15,7 +15,7 @@ from torch import Tensor
 from mtlrepro.errors import SpecError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.boundary.counts import MODES
-from mtlrepro.metrics.boundary.truth import READINGS, contours
+from mtlrepro.metrics.boundary.truth import READINGS
 from mtlrepro.metrics.odsf import BoundaryF
 from mtlrepro.metrics.protocols import PROTOCOLS
 from mtlrepro.offline import readers
@@ -101,7 +101,6 @@ def _boundary_options(parser: argparse.ArgumentParser) -> None:
         "(default: as the protocol has it)",
     )
     parser.add_argument("--thresholds", type=int, metavar="N", help="N equal steps instead of the protocol's")
-    parser.set_defaults(threads=1)
     parser.add_argument("--odsf-only", action="store_true", help="only odsF, searching thresholds coarse to fine")
 
 
@@ -115,7 +114,7 @@ def _boundary_arguments(options: Options, protocol: str) -> dict[str, Any]:
     if not issubclass(PROTOCOLS["edges"][protocol], BoundaryF):
         return {}
     # The file's reader makes boundaries of the truth: there a label map still has all its labels.
-    chosen = {"max_dist": options.max_dist, "mode": options.mode, "truth": "as-is", "threads": options.threads}
+    chosen = {"max_dist": options.max_dist, "mode": options.mode, "truth": "as-is"}
     return chosen | ({"thresholds": tuple(k / (n + 1) for k in range(1, n + 1))} if n else {})
 
 
@@ -153,7 +152,7 @@ def _doubled(pairs: Sequence[Pair], options: Options) -> list[str]:
         drawn = (labels != 0) & known
         lines = READINGS["thin"](drawn)
         if len(np.unique(labels[drawn])) == 1 and drawn.sum() <= WIDEST * lines.sum():
-            contour += int(READINGS["thin"](contours(labels, known)).sum())
+            contour += int(READINGS["contour"](labels, known).sum())
             thin += int(lines.sum())
     if abs(contour - thin) <= 0.1 * max(contour, thin):
         return []

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from mtlrepro.data.arrays import read_mat, read_npy, read_pixels
 from mtlrepro.errors import DataError
-from mtlrepro.metrics.boundary.thinning import thin
-from mtlrepro.metrics.boundary.truth import READINGS, contours
+from mtlrepro.metrics.boundary.truth import READINGS
 
 IGNORE = 255
 
@@ -40,7 +39,7 @@ class Stored:
 
 def read_classes(file: Path, how: Stored) -> Tensor:
     """Class ids, (1, H, W) int64; ignored ones are 255."""
-    array = _plane(file, how, "class ids")
+    array = _plane(file, how, "class ids", ids=True)
     ignored = _ignored(array, how.ignore)
     known = np.where(ignored, 0, array)
     if not np.all((np.mod(known, 1) == 0) & (np.abs(known) < 2**31)):
@@ -104,8 +103,7 @@ def read_boundaries(file: Path, how: Stored) -> Tensor:
     read = READINGS[how.reading]
     if how.reading == "contour":
         labels, known = read_labels(file, how)
-        edge = read(labels) if known.all() else thin(contours(labels, known))
-        return torch.from_numpy(np.where(known, edge, IGNORE).astype(np.float32))[None, None]
+        return torch.from_numpy(np.where(known, read(labels, known), IGNORE).astype(np.float32))[None, None]
     value = _array(file, how, "groundTruth")
     drawn = [v["Boundaries"] for v in _listed(value) if isinstance(v, dict) and "Boundaries" in v]
     if drawn and all(isinstance(d, np.ndarray) and d.ndim == 2 for d in drawn):
@@ -119,7 +117,7 @@ def read_boundaries(file: Path, how: Stored) -> Tensor:
 
 def read_labels(file: Path, how: Stored) -> tuple[np.ndarray, np.ndarray]:
     """A label map as stored, (H, W) numbers of which every one, 0 included, is a segment; and where it is known."""
-    value = _array(file, how, "LabelMap")
+    value = _array(file, how, "LabelMap", ids=True)
     if not isinstance(value, np.ndarray) or value.dtype == object:
         mend = "Read annotators' maps with --protocol odsf/bsds@1 or --truth as-is, or name a label map with --gt-key"
         raise DataError(f"holds {_form(value)}, expected a label map", file=file, mend=mend)
@@ -143,8 +141,8 @@ def _ignored(array: np.ndarray, values: Sequence[float]) -> np.ndarray:
     return np.isin(array, [v for v in values if v == v]) | nan
 
 
-def _plane(file: Path, how: Stored, what: str) -> np.ndarray:
-    return _flat(_array(file, how), file, what)
+def _plane(file: Path, how: Stored, what: str, ids: bool = False) -> np.ndarray:
+    return _flat(_array(file, how, ids=ids), file, what)
 
 
 def _flat(array: Any, file: Path, what: str) -> np.ndarray:
@@ -166,15 +164,17 @@ def _form(value: Any) -> str:
     return {"dict": "a struct", "list": "a cell array", "str": "a text"}.get(type(value).__name__, repr(value))
 
 
-def _array(file: Path, how: Stored, key: str | None = None) -> Any:
+def _array(file: Path, how: Stored, key: str | None = None, ids: bool = False) -> Any:
+    """What a file holds; a palette's indices only as ids, for elsewhere they are not what they look like."""
     suffix = file.suffix.lower()
     if suffix == ".npy":
         return read_npy(file, "map")
     if suffix == ".mat":
         return _variable(file, how.key, key)
     array, mode = read_pixels(file)
-    if mode not in ("L", "P", "1", "I", "I;16", "RGB"):
-        raise DataError(f"PNG mode is {mode}", file=file, mend="Save one channel (three for normals) without alpha")
+    if mode not in ("L", "1", "I", "I;16", "RGB") and not (mode == "P" and ids):
+        mend = "Save one channel (three for normals) without palette or alpha"
+        raise DataError(f"PNG mode is {mode}", file=file, mend=mend)
     return array
 
 

@@ -34,7 +34,6 @@ def judge(options: Options) -> tuple[Result, dict[str, list[np.ndarray]]]:
         raise SpecError(f"{options.workers} workers", field="--workers", mend="Give 1 or more")
     metrics = {p: make(options, p) for p in protocols}
     pairs = find_pairs(options.pred, options.gt, options.ids)
-    options.threads = max(1, options.workers // len(pairs))  # a few large images share the threads
     how = stored(options, "gt")
     result = Result(
         task=options.task,

@@ -98,7 +98,7 @@ def _metric_panels(rows: list[RowResult], files: dict[str, RunFiles]) -> list[tu
                     lines.append((row.name, [s for s, _ in found], [v for _, v in found]))
                     break
         if lines:
-            panels.append((f"{metric} on the evaluation split", "", lines))
+            panels.append((f"{metric} ({usual_protocol(metric)}), evaluation split", "", lines))
     return panels
 
 

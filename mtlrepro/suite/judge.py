@@ -124,7 +124,7 @@ class _PanelJudge:
         if full and not row.error:
             baseline = own_reference(self.panel, line, column)
             what = repr(baseline[1]) if baseline else "is not in this table and"
-            why = f"the baseline row {what} has none" if column.over else "its runs have none"
+            why = f"the baseline row {what} has none" if column.over else f"its runs have none by {column.protocol}"
             return without("MISSING", f"no figure: {why}")
         return without("SKIPPED", row.error or row.service.not_run or f"tier {row.service.tier} was asked for")
 

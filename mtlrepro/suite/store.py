@@ -140,6 +140,10 @@ class Store:
             environment = read_json(path.with_name("env.json"), mend)
             if not isinstance(environment, dict) or not all(isinstance(v, str) for v in environment.values()):
                 raise StoreError("not an object of strings", file=path.with_name("env.json"), mend=mend)
+            if (
+                identity.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION
+            ):  # of an older program: nothing here can mean it
+                continue
             try:
                 run = Run(RunSpec.from_json(identity["spec"]), *(identity[k] for k in IDENTITY))
             except SpecError:  # of a program with other settings: nothing here can mean it

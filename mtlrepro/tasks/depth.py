@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.base import Metric
-from mtlrepro.metrics.depth import CappedDepth, InverseDepth, PooledDepth
+from mtlrepro.metrics.depth import CappedDepth, PooledDepth
 from mtlrepro.metrics.depth_images import ImageDepth, ImageDepthMedian
 from mtlrepro.tasks.base import Task, full_precision, masked_mean, to_picture
 
@@ -45,7 +45,7 @@ class Depth(Task):
 
     def metrics(self) -> list[Metric]:
         """Depth errors, pooled as most papers have them first."""
-        return [PooledDepth(), CappedDepth(), InverseDepth(), ImageDepth(), ImageDepthMedian()]
+        return [PooledDepth(), CappedDepth(), ImageDepth(), ImageDepthMedian()]
 
     def trivial(self, labels: Iterable[Tensor]) -> Tensor:
         """Mean depth of the valid training pixels, the constant of least rmse; (1, 1, 1, 1) float32."""

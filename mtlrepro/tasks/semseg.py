@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.metrics.base import Metric
-from mtlrepro.metrics.segmentation import IGNORE, MeanIoU, MeanIoUPresent
+from mtlrepro.metrics.segmentation import IGNORE, MeanIoU, MeanIoUPresent, MeanIoUStrict
 from mtlrepro.tasks.base import Task, full_precision
 
 
@@ -64,8 +64,8 @@ class SemSeg(Task):
         return prediction.argmax(dim=1)
 
     def metrics(self) -> list[Metric]:
-        """mIoU over all classes with accuracies, and mIoU over the classes present."""
-        return [MeanIoU(self.channels), MeanIoUPresent(self.channels)]
+        """mIoU with accuracies, by three rules for absent classes."""
+        return [MeanIoU(self.channels), MeanIoUPresent(self.channels), MeanIoUStrict(self.channels)]
 
     def trivial(self, labels: Iterable[Tensor]) -> Tensor:
         """The class of most training pixels, (1, 1, 1) int64."""

@@ -18,7 +18,7 @@ def trivial_figures(task: Task, train_labels: Iterable[Tensor], val_targets: Ite
         val_targets: batch targets (with the batch axis); the constant is judged on them.
 
     Returns:
-        "<protocol>.<figure>" -> value.
+        "<protocol>.<figure>" -> value, of the metrics that are not costly.
 
     Raises:
         DataError: if no training label has a valid pixel.
@@ -31,7 +31,7 @@ def trivial_figures(task: Task, train_labels: Iterable[Tensor], val_targets: Ite
         >>> trivial_figures(Depth(DatasetInfo("toy", ("depth",))), [train], [val])["depth/pooled@1.abs_err"]
         1.0
     """
-    constant, metrics = task.trivial(train_labels), task.metrics()
+    constant, metrics = task.trivial(train_labels), [m for m in task.metrics() if not m.costly]
     for target in val_targets:
         for metric in metrics:
             metric.update(constant.to(target.device).expand_as(target), target)

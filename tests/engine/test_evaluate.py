@@ -166,6 +166,14 @@ def test_stages_are_views_and_unwanted_tasks_are_left_out(network: nn.Module) ->
     assert len(meters["final"]["semseg"]) == len(TASKS["semseg"].metrics()) > 1
 
 
+def test_costly_metrics_are_left_out_where_they_are_not_wanted() -> None:
+    samples = pairs(2)
+    whole = figures(evaluate(Oracle(samples), TASKS, samples, device=CPU))
+    quick = figures(evaluate(Oracle(samples), TASKS, samples, device=CPU, costly=False))
+    assert {k for k in whole if k not in quick} == {k for k in whole if "odsf/" in k} != set()
+    assert all(value == pytest.approx(whole[k], nan_ok=True) for k, value in quick.items())
+
+
 class Constant(nn.Module):
     """A depth ramp at the image's size, and a coarse one as a stage."""
 

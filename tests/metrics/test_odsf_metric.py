@@ -149,9 +149,9 @@ def test_every_stored_value_comes_back(kind):
     seen = []
 
     class Spy(BoundaryPNG):
-        def count(self, stored, truths):
+        def count(self, stored, truths, known=None):
             seen.append(stored)
-            return super().count(stored, truths)
+            return super().count(stored, truths, known)
 
     y = (stored % 7 == 0).float()
     fed(Spy, (stored.to(kind) / 255, y))

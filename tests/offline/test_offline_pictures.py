@@ -111,6 +111,7 @@ def test_which_tasks_have_pictures(call: Caller, tmp_path: Path) -> None:
     assert [name for name, there in pictures.items() if there] == [
         "edges odsf/bsds@1",
         "edges odsf/bsds@1 --odsf-only",
+        "edges edges/pixels@1",
         "saliency saliency/jaccard@1",
         "semseg 2 --protocol iou/class@1",
     ]

@@ -315,3 +315,12 @@ def test_an_edited_identity_is_told(key: str, tmp_path: Path) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | {key: ["x"]}))
     with pytest.raises(StoreError, match="not the one that its directory names"):
         list(Store(tmp_path).finished())
+
+
+def test_runs_of_an_older_schema_are_passed_over(tmp_path: Path) -> None:
+    store, runs = Store(tmp_path), [make_run(seed) for seed in range(2)]
+    for run in runs:
+        finish(store, run, ENV)
+    spec = store.directory(runs[0]) / "spec.json"
+    spec.write_text(spec.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 1'))
+    assert [f.run for f in store.finished()] == [runs[1]]

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from mtlrepro.metrics.boundary.jit import compiled
 
 LINKS = 6
 """Random links per pixel to "unmatched" in the public matcher."""
@@ -59,7 +60,7 @@ def expected_loss(smaller: int, larger: int, reachable: int) -> float:
     return smaller * (1 - LINKS / smaller) ** larger * math.exp(-LINKS * reachable / smaller)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def candidates(truth, wanted, height, width, steps):
     """True pixels within reach of each wanted pixel, the nearest first.
 
@@ -92,7 +93,7 @@ def candidates(truth, wanted, height, width, steps):
     return start, found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _augment(start, stop, neighbours, mate, other_mate):
     """Make a matching maximum by breadth-first search from every unmatched node of one side.
 
@@ -107,7 +108,7 @@ def _augment(start, stop, neighbours, mate, other_mate):
     seen = np.full(len(other_mate), -1, dtype=np.int32)  # the search that saw it last; n: can lead nowhere
     came = np.empty(len(other_mate), dtype=np.int32)
     queue = np.empty(n + 1, dtype=np.int32)
-    for i in range(n):  # the nearest free neighbour, where there is one
+    for i in range(n):  # any free neighbour; for predicted pixels the nearest
         if mate[i] < 0:
             for e in range(start[i], stop[i]):
                 j = neighbours[e]
@@ -146,7 +147,7 @@ def _augment(start, stop, neighbours, mate, other_mate):
     return reachable
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def match_all(pixels, bounds, size, start, found, truths):
     """A maximum matching for each of several predictions, each starting from the one before.
 

@@ -7,8 +7,9 @@ with the two neighbours across the boundary.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import convolve1d
+
+from mtlrepro.metrics.boundary.jit import compiled
 
 RADIUS = 4
 """Of the triangle filter that smooths the map before its derivatives are taken, pixels."""
@@ -43,7 +44,7 @@ def orientation(soft: np.ndarray) -> np.ndarray:
     return np.mod(angle, np.float32(np.pi))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sample(soft, x, y):
     height, width = soft.shape
     x = min(max(x, np.float32(0)), np.float32(width) - _INSIDE)
@@ -59,7 +60,7 @@ def _sample(soft, x, y):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _suppress(soft, cosine, sine):
     height, width = soft.shape
     out = np.zeros((height, width), dtype=np.float32)

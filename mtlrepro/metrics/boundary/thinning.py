@@ -7,7 +7,8 @@ its neighbours went, so the cost is that of the area removed, not of the area ti
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from mtlrepro.metrics.boundary.jit import compiled
 
 AROUND = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
 """(row, column) steps to the neighbours x1 ... x8: east, then counter-clockwise."""
@@ -29,7 +30,7 @@ def _removable() -> np.ndarray:
 REMOVABLE = _removable()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def thin_in_place(grid, steps, pixels, removable):
     """Thin a flat grid with a border of zeros; `pixels` are its set pixels, `steps` the eight flat neighbour steps."""
     n = len(pixels)
@@ -65,6 +66,52 @@ def thin_in_place(grid, steps, pixels, removable):
                                 queued[p] |= np.uint8(1 << s)
                                 waiting[s, count[s]] = p
                                 count[s] += 1
+
+
+@compiled
+def by_level(levels, thresholds):
+    """Flat pixels of level 1 and more, the highest level first, and bounds: level > k are the first bounds[k]."""
+    count = np.zeros(thresholds + 1, dtype=np.int64)
+    for level in levels:
+        count[level] += 1
+    bounds = np.zeros(thresholds + 1, dtype=np.int64)
+    for k in range(thresholds - 1, -1, -1):
+        bounds[k] = bounds[k + 1] + count[k + 1]
+    place = bounds[1:].copy()
+    order = np.empty(bounds[0], dtype=np.int32)
+    for p in range(len(levels)):
+        if levels[p]:
+            order[place[levels[p] - 1]] = p
+            place[levels[p] - 1] += 1
+    return order, bounds
+
+
+@compiled
+def thin_each(order, bounds, low, high, height, width, steps, removable):
+    """Pixels left by thinning the map at each threshold, from high - 1 down to low, one after the other."""
+    grid = np.zeros((height + 2) * (width + 2), dtype=np.uint8)
+    padded = np.empty(bounds[low], dtype=np.int32)
+    for i in range(len(padded)):
+        padded[i] = (order[i] // width + 1) * (width + 2) + order[i] % width + 1
+    ends = np.zeros(high - low + 1, dtype=np.int64)
+    out = np.empty(max(4 * len(padded), 1024), dtype=np.int32)
+    filled = 0
+    for k in range(high - 1, low - 1, -1):
+        n = bounds[k]
+        for i in range(n):
+            grid[padded[i]] = 1
+        thin_in_place(grid, steps, padded[:n], removable)
+        if filled + n > len(out):
+            grown = np.empty(2 * (filled + n), dtype=np.int32)
+            grown[:filled] = out[:filled]
+            out = grown
+        for i in range(n):
+            if grid[padded[i]]:
+                out[filled] = order[i]
+                filled += 1
+                grid[padded[i]] = 0
+        ends[high - k] = filled
+    return out[:filled], ends
 
 
 def flat_steps(width: int) -> np.ndarray:

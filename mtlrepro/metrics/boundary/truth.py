@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mtlrepro.metrics.boundary.thinning import thin
@@ -30,11 +32,16 @@ def contours(labels: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
     return edge
 
 
-READINGS = {
-    "contour": lambda m: thin(contours(m)),
-    "thin": lambda m: thin(m),
-    "as-is": lambda m: np.asarray(m) != 0,
+def drawn(mask: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """Where a mask is set and known, (H, W) bool."""
+    return np.asarray(mask) != 0 if known is None else (np.asarray(mask) != 0) & known
+
+
+READINGS: dict[str, Callable[..., np.ndarray]] = {
+    "contour": lambda labels, known=None: thin(contours(labels, known)),
+    "thin": lambda mask, known=None: thin(drawn(mask, known)),
+    "as-is": drawn,
 }
-"""How a truth file becomes boundary pixels. `contour`: thinned borders of its segments; a drawn line is a segment
-too, and one that is two or more pixels wide becomes *two* boundaries (the published NYUD-v2 figures were made that
-way). `thin`: the thinned mask. `as-is`: every nonzero pixel (BSDS)."""
+"""How a truth map, and where it is known, become boundary pixels. `contour`: thinned borders of its segments; a drawn
+line is a segment too, and one that is two or more pixels wide becomes *two* boundaries (the published NYUD-v2 figures
+were made that way). `thin`: the thinned mask. `as-is`: every nonzero pixel (BSDS)."""

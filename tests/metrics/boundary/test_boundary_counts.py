@@ -166,3 +166,16 @@ def test_levels_that_tie_with_a_threshold(stored):
     assert exact == t < single.astype(float)
     cut = [levels_of(v, t, strict=s).item() for v in (exact, single) for s in (False, True)]
     assert cut == [1, 0, 1, 1]
+
+
+@pytest.mark.parametrize("wrong", [-1, 4, 1000])
+def test_levels_out_of_range_are_refused_before_compiled_code_sees_them(wrong):
+    cut = np.zeros((9, 9), dtype=np.int32)
+    cut[4, 4] = wrong
+    with pytest.raises(SpecError, match=r"levels: levels from -?\d+ to \d+ of 3 thresholds"):
+        boundary_counts(cut, 3, [cut > 0], 0.1)
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(SpecError, match=r"unknown mode 'exakt'\. Did you mean 'exact'"):
+        boundary_counts(np.zeros((9, 9), np.int32), 1, [np.ones((9, 9))], 0.1, mode="exakt")
