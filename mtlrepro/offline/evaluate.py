@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,8 @@ from mtlrepro.offline.files import Pair
 from mtlrepro.offline.kinds import KINDS, Options, make, stored
 from mtlrepro.progress import track
 
-Judged = dict[str, Metric]
+Judged = tuple[dict[str, Metric], dict[str, dict[str, float]]]
+"""One image's accumulators and figures by protocol."""
 
 
 @dataclass
@@ -72,17 +73,17 @@ def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], 
             if _broken(metric):
                 mend = "Find out where it comes from; a broken prediction is never dropped"
                 raise DataError("holds NaN or infinity at a valid pixel", file=pair.prediction, mend=mend)
-        return metrics
+        return metrics, {protocol: metric.compute() for protocol, metric in metrics.items()}
 
     found = Evaluation({p: make(options, p, **changes) for p in protocols})
     with ThreadPoolExecutor(options.workers) as pool:
         results = _in_order(pool, judge, pairs, ahead=2 * options.workers)
-        for pair, metrics in zip(pairs, track(results, len(pairs), "images"), strict=True):
+        for pair, (metrics, figures) in zip(pairs, track(results, len(pairs), "images"), strict=True):
             for protocol, metric in metrics.items():
                 found.totals[protocol].merge(metric)
                 if isinstance(metric, BoundaryF):
                     found.counts.setdefault(protocol, []).append(metric.state["pooled"].numpy())
-            found.images[pair.name] = {p: metric.compute() for p, metric in metrics.items()}
+            found.images[pair.name] = figures
     for protocol, metric in found.totals.items():
         if all(math.isnan(value) for value in metric.compute().values()):
             problem = "no figure is defined: no truth has a pixel that counts, or what is looked for"
@@ -91,7 +92,7 @@ def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], 
     return found
 
 
-def _one_annotator(pair: Pair, annotators: int, metrics: Judged) -> None:
+def _one_annotator(pair: Pair, annotators: int, metrics: Mapping[str, Metric]) -> None:
     for protocol, metric in metrics.items():
         if not isinstance(metric, BoundaryF):
             mend = "Several annotators need an odsf/ protocol"
