@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +161,23 @@ def test_a_protocol_named_twice_is_judged_once(place: Path, capsys: pytest.Captu
     options = ["--gt-unit", "0.001", "--protocol", "depth/pooled@1", "depth/pooled@1"]
     assert main(["eval", "depth", "--pred", "out/depth", "--gt", "labels/depth", *options]) == 0
     assert capsys.readouterr().out.count("rmse ↓") == 2  # rmse and log_rmse
+
+
+def test_a_stream_that_lacks_arrows_shows_question_marks(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.full((4, 5), 2.0))
+    command = [sys.executable, "-m", "mtlrepro", "eval", "depth", "--pred", ".", "--gt", ".", "--out", "out"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "rmse ?" in done.stdout
+    assert (tmp_path / "out" / "depth.json").exists()
+
+
+def test_help_of_other_verbs_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from mtlrepro.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print(*{'torch', 'numba'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout.splitlines()[-1], done.returncode) == ("", 0), done.stderr

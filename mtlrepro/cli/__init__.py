@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -35,6 +36,9 @@ VERBS: dict[str, type[Verb]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0 fine, 1 a row does not hold, 2 bad input or nothing to run."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks Δ or an arrow shows a question mark
     parser = argparse.ArgumentParser(
         "mtlrepro", description="Does the table hold? Reproduce multi-task dense-prediction tables."
     )
@@ -48,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             epilog=verb.examples,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        verb.add_arguments(sub)
+        if arguments[:1] == [name]:  # the arguments of some verbs take seconds of imports
+            verb.add_arguments(sub)
     interrupted = Verb.interrupted
     try:
         if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:

@@ -65,8 +65,8 @@ class Eval(Verb):
 
         check_writable(options.out)
         result, counts = judge(options)
-        print(result.text())
         files = write(result, counts, draw(result), options.out)
+        print(result.text())
         print("\n" + "\n".join(str(file) for file in files))
         return 0
 

@@ -85,5 +85,7 @@ def read_mat(file: Path) -> dict[str, Any]:
 def _damaged(file: Path, error: BaseException) -> DataError:
     if isinstance(error, FileNotFoundError):
         return DataError("no such file", file=file, mend="Restore it, or take its id out of the split")
+    if isinstance(error, PermissionError):
+        return DataError(f"cannot be read ({error.strerror})", file=file, mend="Change its permissions")
     reason = "; ".join(str(error).split("\n")).rstrip(".") or type(error).__name__
     return DataError(f"cannot be read ({reason})", file=file, mend="It is truncated or damaged: restore it")

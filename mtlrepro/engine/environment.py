@@ -15,7 +15,7 @@ import torch
 
 import mtlrepro
 
-PACKAGES = ("torch", "timm", "numpy", "pillow", "safetensors")
+PACKAGES = ("torch", "timm", "numpy", "scipy", "numba", "pillow", "safetensors")
 
 
 @lru_cache(maxsize=1)

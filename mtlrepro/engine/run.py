@@ -173,7 +173,7 @@ def _resume(
 def _clear(directory: Path) -> None:
     """Remove what a killed process was writing: a torn checkpoint of a large network is gigabytes."""
     try:
-        for torn in directory.glob(".*.tmp"):
+        for torn in (*directory.glob(".*.tmp"), *directory.glob(".tmp*")):  # ours, and what safetensors names so
             torn.unlink()
     except OSError as error:
         raise write_failure(directory, error) from error

@@ -73,6 +73,7 @@ class AbsoluteError(Metric):
         for name in ("pixels", "non_finite"):
             self._zeros(name, dtype=torch.int64)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, 1, H, W) predictions and labels (NaN invalid)."""
         self._add(absolute_sums(prediction, target))

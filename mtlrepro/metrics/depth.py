@@ -150,6 +150,7 @@ class PooledDepth(Metric):
         for name in _COUNTS:
             self._zeros(name, dtype=torch.int64)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, 1, H, W) predicted and true depth in metres (0 invalid)."""
         self._add(depth_sums(prediction, target, far=self._far))

@@ -110,6 +110,7 @@ class ImageDepth(Metric):
         self._zeros("squared")
         self._zeros("images", dtype=torch.int64)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, 1, H, W) predicted and true depth in metres (0 invalid), neither of them shifted."""
         sums = range_sums(prediction, target, offset=OFFSET, median=self._median)
@@ -167,6 +168,7 @@ class ImageMeanDepth(Metric):
             self._zeros(name)
         self._zeros("images", dtype=torch.int64)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, 1, H, W) predicted and true depth in metres (0 invalid)."""
         sums = image_sums(prediction, target)

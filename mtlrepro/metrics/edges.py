@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mtlrepro.errors import SpecError
+from mtlrepro.errors import DataError, SpecError
 from mtlrepro.metrics.base import Metric, check_finite, check_pair
 
 IGNORE = 255
@@ -35,7 +35,11 @@ def _valid(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     p = prediction.masked_select(valid).double()  # a third of the time of prediction[valid] on a CPU
     if bool(((p < 0) | (p > 1)).any()):
         raise SpecError("prediction is not in [0, 1]", field="edges", mend="Pass probabilities, not logits")
-    return p, target.masked_select(valid) >= 0.5
+    edge = target == 1
+    if bool((valid & ~edge & (target != 0)).any()):
+        wrong = float(target[valid & ~edge & (target != 0)][0])
+        raise DataError(f"label holds the value {wrong:g}", field="edges", mend="Labels are 0, 1, or 255 where ignored")
+    return p, edge.masked_select(valid)
 
 
 def edge_histograms(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -51,7 +55,7 @@ def edge_histograms(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
 
     Raises:
         SpecError: on a shape mismatch or a prediction outside [0, 1].
-        DataError: on a label that is not finite.
+        DataError: on a label other than 0, 1 and 255.
     """
     p, edge = _valid(prediction, target)
     bins = torch.bucketize(p, THRESHOLDS.to(p.device), right=True)
@@ -102,6 +106,7 @@ class PixelEdges(Metric):
             self._zeros(name, len(THRESHOLDS) + 1, dtype=torch.int64)
         self._zeros("non_finite", dtype=torch.int64)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, 1, H, W) probabilities and labels (255 ignored)."""
         self._add(edge_histograms(prediction, target))
@@ -135,7 +140,7 @@ def edge_bce_sums(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
 
     Raises:
         SpecError: on a shape mismatch or a prediction outside [0, 1].
-        DataError: on a label that is not finite.
+        DataError: on a label other than 0, 1 and 255.
     """
     p, edge = _valid(prediction, target)
     p = p.clamp(_TINY, 1 - _TINY)
@@ -168,6 +173,7 @@ class EdgeBCE(Metric):
         self._zeros("loss")
         self._zeros("pixels", dtype=torch.int64)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, 1, H, W) probabilities and labels (255 ignored)."""
         self._add(edge_bce_sums(prediction, target))
@@ -189,7 +195,7 @@ def edge_confusion(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
 
     Raises:
         SpecError: on a shape mismatch or a prediction outside [0, 1].
-        DataError: on a label that is not finite.
+        DataError: on a label other than 0, 1 and 255.
     """
     p, edge = _valid(prediction, target)
     cells = torch.bincount(2 * edge.long() + (p > 0.5), minlength=4)
@@ -235,6 +241,7 @@ class MacroF1(Metric):
         self._zeros("confusion", 2, 2, dtype=torch.int64)
         self._zeros("non_finite", dtype=torch.int64)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, 1, H, W) probabilities and labels (255 ignored)."""
         self._add(edge_confusion(prediction, target))

@@ -201,6 +201,7 @@ class PooledNormals(Metric):
         self._pending, self._merged = [], []
         self._counted = value
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, 3, H, W) predicted and true normals ((0, 0, 0) invalid)."""
         angle = valid_angles(prediction, target)

@@ -103,6 +103,7 @@ class ColumnNormals(Metric):
         for name in ("images", "non_finite"):
             self._zeros(name, dtype=torch.int64)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, 3, H, W) predicted and true normals; (0, 0, 0) is not left out."""
         self._add(column_sums(prediction, target))

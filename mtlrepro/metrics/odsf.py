@@ -63,12 +63,15 @@ class BoundaryF(Metric):
             raise unknown("mode", mode, MODES, field="mode")
         if not 0 < max_dist < 1:
             raise SpecError(f"{max_dist}", field="max_dist", mend="Give a fraction of the diagonal, such as 0.0075")
+        if threads is not None and threads < 1:
+            raise SpecError(f"{threads}", field="threads", mend="Give 1 or more, or None for as many as torch uses")
         self.max_dist, self.mode, self.threads = max_dist, mode, threads
         self._zeros("pooled", 4, len(self.way.thresholds))
         self._zeros("own_best", 4)
         self._zeros("images", dtype=torch.int64)
         self._zeros("non_finite", dtype=torch.int64)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add a batch.
 

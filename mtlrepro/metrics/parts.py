@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from mtlrepro.metrics.base import check_pair
@@ -48,6 +49,7 @@ class Parts(MeanIoU):
     def __init__(self, classes: int = CLASSES):
         super().__init__(classes)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, H, W) predicted class ids and labels (0 background, 255 ignored)."""
         check_pair(self.task, prediction, target, None)

@@ -117,6 +117,7 @@ class _Saliency(Metric):
         nothing = torch.zeros(0, 1, 1, 1)
         self.state = self._sums(nothing, nothing)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, 1, H, W) probabilities of the foreground and labels (1, 0, or 255 ignored)."""
         self._add(self._sums(prediction, target))

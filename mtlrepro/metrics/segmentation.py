@@ -50,7 +50,8 @@ def confusion_matrix(prediction: Tensor, target: Tensor, classes: int, task: str
             raise DataError(f"label holds class id {bad} of {classes} classes", field=task, mend=mend)
         if first < 0 or last >= classes:
             bad = first if first < 0 else last
-            raise SpecError(f"prediction holds class id {bad} of {classes} classes", field=task)
+            mend = f"Predictions are 0 to {classes - 1}"
+            raise SpecError(f"prediction holds class id {bad} of {classes} classes", field=task, mend=mend)
     cell = torch.where(valid, label * classes + guess, classes * classes)  # ignored pixels into a cell beyond the last
     return torch.bincount(cell.flatten(), minlength=classes * classes + 1)[:-1].view(classes, classes)
 
@@ -110,6 +111,7 @@ class _Confusion(Metric):
             raise SpecError(f"{classes} classes", field=self.protocol, mend=f"Name {self.first + 1} or more")
         self._zeros("confusion", classes, classes, dtype=torch.int64)
 
+    @torch.no_grad()
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add (B, H, W) predicted class ids and labels (255 ignored)."""
         classes = self.state["confusion"].shape[0]

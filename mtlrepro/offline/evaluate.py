@@ -36,6 +36,10 @@ class Evaluation:
     images: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     counts: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
+    def defined(self, protocol: str) -> bool:
+        """Whether any figure of a protocol is a number."""
+        return not all(math.isnan(value) for value in self.totals[protocol].compute().values())
+
 
 def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], **changes: Any) -> Evaluation:
     """Judge every pair.
@@ -48,7 +52,7 @@ def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], 
 
     Raises:
         DataError: a file is missing, damaged, of another size than its partner, or holds what the task cannot have,
-            a prediction that is not finite at a valid pixel included; or no figure of a protocol is defined.
+            a prediction that is not finite at a valid pixel included; or no figure is defined.
         SpecError: a prediction holds what the task cannot have.
     """
     kind, prediction_how, truth_how = KINDS[options.task], stored(options, "pred"), stored(options, "gt")
@@ -72,7 +76,8 @@ def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], 
                 raise _placed(error, pair) from None
             if _broken(metric):
                 mend = "Find out where it comes from; a broken prediction is never dropped"
-                raise DataError("holds NaN or infinity at a valid pixel", file=pair.prediction, mend=mend)
+                problem = "holds NaN or infinity at a pixel that counts"
+                raise DataError(problem, file=pair.prediction, field=metric.protocol, mend=mend)
         return metrics, {protocol: metric.compute() for protocol, metric in metrics.items()}
 
     found = Evaluation({p: make(options, p, **changes) for p in protocols})
@@ -84,11 +89,10 @@ def evaluate(options: Options, pairs: Sequence[Pair], protocols: Sequence[str], 
                 if isinstance(metric, BoundaryF):
                     found.counts.setdefault(protocol, []).append(metric.state["pooled"].numpy())
             found.images[pair.name] = figures
-    for protocol, metric in found.totals.items():
-        if all(math.isnan(value) for value in metric.compute().values()):
-            problem = "no figure is defined: no truth has a pixel that counts, or what is looked for"
-            mend = "Check --ignore, and how truths are stored"
-            raise DataError(problem, file=options.gt, field=protocol, mend=mend)
+    if not any(found.defined(p) for p in protocols):
+        problem = "no figure is defined: no truth has a pixel that counts, or what is looked for"
+        mend = "Check --ignore, and how truths are stored"
+        raise DataError(problem, file=options.gt, field=", ".join(protocols), mend=mend)
     return found
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from mtlrepro.errors import SpecError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.boundary.counts import MODES
-from mtlrepro.metrics.boundary.truth import READINGS
+from mtlrepro.metrics.boundary.truth import READINGS, contours
 from mtlrepro.metrics.odsf import BoundaryF
 from mtlrepro.metrics.protocols import PROTOCOLS
 from mtlrepro.offline import readers
@@ -125,12 +125,16 @@ WIDEST = 5
 """Mean width, pixels, up to which a mask is taken for drawn lines; beyond it is a region."""
 
 
+CROWDED = 0.5
+"""Share of pixels beside a change above which truths are doubted; that of real ones is a few percent."""
+
+
 def _some(pairs: Sequence[Pair]) -> Sequence[Pair]:
     return pairs[:: max(1, len(pairs) // LOOKED_AT)]
 
 
 def _boundary_doubts(pairs: Sequence[Pair], options: Options) -> list[str]:
-    return [*_faint(pairs, options), *_doubled(pairs, options)]
+    return [*_faint(pairs, options), *_crowded(pairs, options), *_doubled(pairs, options)]
 
 
 def _faint(pairs: Sequence[Pair], options: Options) -> list[str]:
@@ -139,6 +143,18 @@ def _faint(pairs: Sequence[Pair], options: Options) -> list[str]:
     if any(bool((readers.read_probability(p.prediction, how) > 1 / 255).any()) for p in _some(pairs)):
         return []
     return ["no prediction exceeds 1/255: 8-bit files hold probabilities times 255, also those of a mask"]
+
+
+def _crowded(pairs: Sequence[Pair], options: Options) -> list[str]:
+    """A soft map in place of a label map changes from pixel to pixel."""
+    how = stored(options, "gt")
+    if how.reading != "contour":
+        return []
+    changes = [contours(*readers.read_labels(p.truth, how)) for p in _some(pairs)]
+    share = sum(int(c.sum()) for c in changes) / sum(c.size for c in changes)
+    if share <= CROWDED:
+        return []
+    return [f"{100 * share:.0f} % of the truths' pixels differ from a neighbour: are these label maps or masks?"]
 
 
 def _doubled(pairs: Sequence[Pair], options: Options) -> list[str]:

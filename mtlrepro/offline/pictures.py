@@ -16,14 +16,14 @@ ISO_F = (0.2, 0.4, 0.6, 0.8)
 def draw(result: Result) -> bytes | None:
     """The result's picture as PNG, None where there is nothing to draw."""
     if result.task == "edges" and all("recall" in c for c in result.curves.values()) and result.curves:
-        return _precision_recall(result.curves)
+        return _precision_recall(result)
     if result.curves:
         return _thresholds(result.curves)
     classes = {k: v for figures in result.figures.values() for k, v in figures.items() if k.startswith("iou_")}
     return _bars(classes) if classes else None
 
 
-def _precision_recall(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
+def _precision_recall(result: Result) -> bytes:
     figure = new_figure(5.2, 4.8)
     axes = figure.add_axes((0.12, 0.11, 0.85, 0.85))
     recall = np.linspace(0.01, 1, 200)
@@ -33,9 +33,14 @@ def _precision_recall(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> by
         shown = (recall > f / 2) & (precision <= 1) & (precision > 0)
         axes.plot(recall[shown], precision[shown], color=FAINT, linewidth=0.7)
         axes.annotate(f"F {f:g}", (1, f / (2 - f)), color=INK, fontsize=7, ha="right", va="bottom")
-    for i, (protocol, c) in enumerate(curves.items()):
+    for i, (protocol, c) in enumerate(result.curves.items()):
         colour, best = COLOURS[i % len(COLOURS)], int(np.argmax(c["f"]))
-        label = f"{protocol}: F {c['f'][best]:.4f} at {c['thresholds'][best]:g}"
+        said = [
+            f"{k} {result.settings[protocol][k]}"
+            for k in ("mode", "max_dist")
+            if k in result.settings.get(protocol, {})
+        ]
+        label = ", ".join([f"{protocol}: F {c['f'][best]:.4f} at {c['thresholds'][best]:g}", *said])
         axes.plot(c["recall"], c["precision"], color=colour, linestyle=DASHES[i % len(DASHES)], label=literal(label))
         axes.plot(c["recall"][best], c["precision"][best], "o", color=colour, markersize=6)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")

@@ -42,9 +42,13 @@ def read_classes(file: Path, how: Stored) -> Tensor:
     array = _plane(file, how, "class ids", ids=True)
     ignored = _ignored(array, how.ignore)
     known = np.where(ignored, 0, array)
-    if not np.all((np.mod(known, 1) == 0) & (np.abs(known) < 2**31)):
+    if not _whole(known):
         raise DataError("holds numbers that are no class ids", file=file, mend="Save the arg-max, not scores")
-    return torch.from_numpy(np.where(ignored, IGNORE, known.astype(np.int64) + how.offset))[None]
+    ids = known.astype(np.int64) + how.offset
+    if (~ignored & (ids == IGNORE)).any():
+        mend = f"If {IGNORE - how.offset} means no label, name it with --ignore"
+        raise DataError(f"holds class id {IGNORE}, which stands for no label here", file=file, mend=mend)
+    return torch.from_numpy(np.where(ignored, IGNORE, ids))[None]
 
 
 def read_depth(file: Path, how: Stored) -> Tensor:
@@ -60,7 +64,7 @@ def read_depth(file: Path, how: Stored) -> Tensor:
 def read_normals(file: Path, how: Stored) -> Tensor:
     """Vectors, (1, 3, H, W) float64: (H, W, 3) or (3, H, W) numbers, or an RGB PNG of (n + 1) / 2 * 255.
 
-    A PNG's black, white and mid-grey mean no normal.
+    A PNG's black, white and mid-grey mean no normal, as does an ignored value in all three components.
     """
     array = _array(file, how)
     if isinstance(array, np.ndarray) and array.ndim == 3 and array.shape[0] == 3 and array.shape[-1] != 3:
@@ -72,6 +76,7 @@ def read_normals(file: Path, how: Stored) -> Tensor:
     if file.suffix.lower() == ".png":
         grey = (array == array[..., :1]).all(-1) & np.isin(array[..., 0], (0, 127, 128, 255))
         vectors = np.where(grey[..., None], 0.0, 2 * vectors / 255 - 1)
+    vectors = np.where(_ignored(array, how.ignore).all(-1, keepdims=True), 0.0, vectors)
     return torch.from_numpy(np.ascontiguousarray(vectors.transpose(2, 0, 1)))[None]
 
 
@@ -122,7 +127,16 @@ def read_labels(file: Path, how: Stored) -> tuple[np.ndarray, np.ndarray]:
         mend = "Read annotators' maps with --protocol odsf/bsds@1 or --truth as-is, or name a label map with --gt-key"
         raise DataError(f"holds {_form(value)}, expected a label map", file=file, mend=mend)
     labels = _flat(value, file, "labels")
-    return labels, ~_ignored(labels, how.ignore)
+    known = ~_ignored(labels, how.ignore)
+    if not _whole(np.where(known, labels, 0)):
+        mend = "A label map holds whole numbers; name what means no label with --ignore"
+        raise DataError("holds numbers that are no labels", file=file, mend=mend)
+    return labels, known
+
+
+def _whole(array: np.ndarray) -> bool:
+    with np.errstate(invalid="ignore"):
+        return bool(np.all((np.mod(array, 1) == 0) & (np.abs(array) < 2**31)))
 
 
 def _mask(array: np.ndarray, file: Path, how: Stored) -> np.ndarray:
@@ -132,7 +146,7 @@ def _mask(array: np.ndarray, file: Path, how: Stored) -> np.ndarray:
     wrong = values[~np.isin(values, (0, top))]
     if len(wrong):
         mend = "Store 0 and 1, or 0 and 255; name what means no label with --ignore"
-        raise DataError(f"value {wrong[0]} in a mask that also uses 0 and {top}", file=file, mend=mend)
+        raise DataError(f"value {wrong[0]} in a mask of 0 and {top}", file=file, mend=mend)
     return np.where(ignored, IGNORE, array != 0).astype(np.float32)
 
 
@@ -168,7 +182,8 @@ def _array(file: Path, how: Stored, key: str | None = None, ids: bool = False) -
     """What a file holds; a palette's indices only as ids, for elsewhere they are not what they look like."""
     suffix = file.suffix.lower()
     if suffix == ".npy":
-        return read_npy(file, "map")
+        array = read_npy(file, "map")
+        return array.astype(np.float64) if array.dtype == np.longdouble else array
     if suffix == ".mat":
         return _variable(file, how.key, key)
     array, mode = read_pixels(file)

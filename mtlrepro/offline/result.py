@@ -102,14 +102,15 @@ def write(result: Result, counts: Mapping[str, list[np.ndarray]], picture: bytes
         arrays = {protocol.replace("/", "_"): np.stack(images) for protocol, images in counts.items()}
         np.savez_compressed(buffer, names=np.array(list(result.per_image)), **arrays)  # type: ignore[arg-type]
         wanted[f"{result.task}_counts.npz"] = buffer.getvalue()
+    again = (folder / f"{result.task}.json").exists()
+    for name, content in wanted.items():
+        write_bytes(folder / name, content)
     for name in (f"{result.task}.png", f"{result.task}_counts.npz"):
-        if name not in wanted:
+        if again and name not in wanted:  # of an earlier evaluation, whose figures are gone
             try:
                 (folder / name).unlink(missing_ok=True)
             except OSError as error:
                 raise write_failure(folder / name, error) from error
-    for name, content in wanted.items():
-        write_bytes(folder / name, content)
     return [folder / name for name in wanted]
 
 

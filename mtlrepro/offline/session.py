@@ -33,6 +33,9 @@ def judge(options: Options) -> tuple[Result, dict[str, list[np.ndarray]]]:
     if options.workers < 1:
         raise SpecError(f"{options.workers} workers", field="--workers", mend="Give 1 or more")
     metrics = {p: make(options, p) for p in protocols}
+    search = getattr(options, "odsf_only", False)
+    if search and (without := [p for p, m in metrics.items() if not isinstance(m, BoundaryF)]):
+        raise SpecError(f"{without[0]} has no odsF", field="--odsf-only", mend="Ask for an odsf/ protocol")
     pairs = find_pairs(options.pred, options.gt, options.ids)
     how = stored(options, "gt")
     result = Result(
@@ -49,9 +52,10 @@ def judge(options: Options) -> tuple[Result, dict[str, list[np.ndarray]]]:
         environment=environment(),
     )
     began = time.monotonic()
-    if getattr(options, "odsf_only", False):
+    if search:
         counts: dict[str, list[np.ndarray]] = {}
         for protocol, metric in metrics.items():
+            assert isinstance(metric, BoundaryF)
             _search(options, pairs, protocol, metric, result)
     else:
         evaluation = evaluate(options, pairs, protocols)
@@ -72,15 +76,15 @@ def _settings(metric: Metric, reading: str) -> dict[str, Any]:
 def _tell(evaluation: Evaluation, result: Result) -> None:
     for protocol, metric in evaluation.totals.items():
         result.figures[protocol] = finite(metric.compute())
+        if not evaluation.defined(protocol):
+            result.warnings.append(f"{protocol} finds no pixel that counts, or nothing of what it looks for")
         if curve := metric.curve():
             result.curves[protocol] = curve
     for name, by_protocol in evaluation.images.items():
         result.per_image[name] = {protocol: finite(figures) for protocol, figures in by_protocol.items()}
 
 
-def _search(options: Options, pairs: list[Pair], protocol: str, metric: Metric, result: Result) -> None:
-    if not isinstance(metric, BoundaryF):
-        raise SpecError(f"{protocol} has no odsF", field="--odsf-only", mend="Ask for an odsf/ protocol")
+def _search(options: Options, pairs: list[Pair], protocol: str, metric: BoundaryF, result: Result) -> None:
     points: dict[float, tuple[float, float, float]] = {}
 
     def score(some: list[float]) -> list[float]:

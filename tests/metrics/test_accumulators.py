@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import partial
 from pathlib import Path
@@ -139,6 +140,17 @@ def test_compute_does_not_change_state_and_merge_leaves_the_other_alone(make, dr
     a.compute()
     a.merge(b)
     assert all(torch.equal(before[k], v) for k, v in b.state.items())
+
+
+@case
+def test_no_graph_is_kept(make, draw):
+    prediction, target = pair(draw, 0)
+    if not prediction.is_floating_point():
+        pytest.skip("class ids have no gradient")
+    metric = make()
+    metric.update(prediction.requires_grad_(), target)
+    assert not any(value.requires_grad for value in metric.state.values())
+    assert copy.deepcopy(metric).compute() == metric.compute()
 
 
 @case

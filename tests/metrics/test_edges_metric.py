@@ -178,3 +178,12 @@ def test_macro_f1_of_nothing_and_of_broken_input():
         macro(p, y * math.nan)
     with pytest.raises(SpecError, match=r"\(B, 1, H, W\)"):
         macro(p[:, 0], y[:, 0])
+
+
+@pytest.mark.parametrize("make", [PixelEdges, EdgeBCE, MacroF1])
+@pytest.mark.parametrize("value", [2.0, -1.0, 0.5, 254.0])
+def test_labels_that_are_none(make, value):
+    target = torch.zeros(1, 1, 3, 3)
+    target[..., 1, 1] = value
+    with pytest.raises(DataError, match=rf"edges: label holds the value {value:g}\. Labels are 0, 1, or 255"):
+        make().update(torch.zeros(1, 1, 3, 3), target)

@@ -266,7 +266,10 @@ def test_class_ids_out_of_range(task: str, good: Good, call: Caller) -> None:
         call.refused(side / "b.png", f"{what} holds class id 9")(task, pred, gt, *more)
         save(side / "b.png", MASK)
     save(pred / "b.png", np.where(MASK, 255, 0).astype(np.uint8))
-    call.refused(pred / "b.png", "prediction holds class id 255")(task, pred, gt, *more)
+    call.refused(pred / "b.png", "holds class id 255", "--ignore")(task, pred, gt, *more)
+    save(pred / "b.png", MASK)
+    save(gt / "b.png", np.where(MASK, 255, 0).astype(np.uint8))
+    call.refused(gt / "b.png", "holds class id 255", "--ignore")(task, pred, gt, *more, "--ignore")
 
 
 def test_scores_instead_of_ids(good: Good, call: Caller) -> None:
@@ -292,7 +295,7 @@ def test_masks_with_other_values(task: str, good: Good, call: Caller) -> None:
         wrong = MASK.copy()
         wrong[2, 2] = value
         save(gt / "b.png", wrong)
-        error = call.refused(gt / "b.png", f"uses 0 and {top}", "--ignore")(task, pred, gt, *more)
+        error = call.refused(gt / "b.png", f"in a mask of 0 and {top}", "--ignore")(task, pred, gt, *more)
         assert f"value {1 if value == 255 else value} " in error
 
 
@@ -333,7 +336,7 @@ def test_a_prediction_that_is_not_finite(
     chosen = ["--protocol", *protocols]
     for value in values:
         np.save(pred / "b.npy", with_value(sound, value))
-        call.refused(pred / "b.npy", "holds NaN or infinity at a valid pixel")(task, pred, gt, *chosen)
+        call.refused(pred / "b.npy", "holds NaN or infinity at a pixel that counts")(task, pred, gt, *chosen)
 
 
 @pytest.mark.parametrize(("task", "protocols", "sound", "values"), BROKEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +326,27 @@ def test_a_mask_of_0_and_1_in_8_bits_is_doubted(call: Caller, tmp_path: Path) ->
         pred = fill(tmp_path / "p", {"a": drawn * top})
         warnings = call("edges", pred, gt, "--truth", "as-is").json()["warnings"]
         assert any("no prediction exceeds 1/255" in w for w in warnings) == doubted
+
+
+@pytest.mark.parametrize("value", [math.nan, 0.25])
+def test_numbers_that_are_no_labels(value: float, call: Caller, tmp_path: Path) -> None:
+    labels = np.ones(SIZE)
+    labels[3, 4] = value
+    pred, gt = fill(tmp_path / "p", {"a": soft(0)}), fill(tmp_path / "g", {"a": labels}, ".npy")
+    call.refused(gt / "a.npy", "holds numbers that are no labels")("edges", pred, gt)
+
+
+def test_a_soft_map_in_place_of_labels_is_doubted(call: Caller, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 250, SIZE).astype(np.uint8)
+    warnings = call("edges", *(fill(tmp_path / k, {"a": noise}) for k in "pg")).json()["warnings"]
+    assert any("are these label maps or masks?" in w for w in warnings)
+
+
+def test_what_was_there_before_stays_unless_it_is_of_an_earlier_evaluation(call: Caller, tmp_path: Path) -> None:
+    folder, out = fill(tmp_path / "m", {"a": np.eye(40, 56).astype(np.uint8)}), tmp_path / "out"
+    out.mkdir()
+    (out / "edges_counts.npz").write_bytes(b"mine")
+    assert call("edges", folder, folder, "--protocol", "edges/pixels@1", "--out", out).code == 0
+    assert (out / "edges_counts.npz").read_bytes() == b"mine"
+    assert call("edges", folder, folder, "--protocol", "edges/pixels@1", "--out", out).code == 0
+    assert not (out / "edges_counts.npz").exists()

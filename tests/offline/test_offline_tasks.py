@@ -408,3 +408,28 @@ def test_8_bit_levels_that_meet_a_threshold_are_not_above_it(call: Caller, tmp_p
         call("saliency", fill(tmp_path / "p", {"a": drawn * np.uint8(n)}), gt, *chosen).figures() for n in (51, 52)
     ]
     assert [f["saliency/jaccard@1"]["miou"] for f in found] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("value", [255.0, math.nan])
+def test_invalid_normals_by_a_value_of_their_own(value: float, call: Caller, tmp_path: Path) -> None:
+    truth = np.random.default_rng(0).normal(size=(*SIZE, 3))
+    guess = truth.copy()
+    truth[3:9] = value
+    guess[3:9] = 1.0
+    pred, gt = fill(tmp_path / "p", {"a": guess}, ".npy"), fill(tmp_path / "g", {"a": truth}, ".npy")
+    figures = call("normals", pred, gt, "--ignore", value).figures()["normals/pooled@1"]
+    assert figures["mean"] == pytest.approx(0, abs=1e-6)
+
+
+def test_one_undefined_protocol_does_not_take_the_others_along(call: Caller, tmp_path: Path) -> None:
+    far = np.full(SIZE, 9.0)  # beyond the cap of 6.5535 m
+    folder = fill(tmp_path / "d", {"a": far}, ".npy")
+    done = call("depth", folder, folder, "--protocol", "depth/pooled@1", "depth/cap655@1")
+    assert done.figures()["depth/pooled@1"]["rmse"] == 0.0
+    assert set(done.figures()["depth/cap655@1"].values()) == {None}
+    assert any("depth/cap655@1 finds no pixel that counts" in w for w in done.json()["warnings"])
+
+
+def test_long_doubles(call: Caller, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "d", {"a": np.full(SIZE, 2.0, np.longdouble)}, ".npy")
+    assert call("depth", folder, folder).figures()["depth/pooled@1"]["rmse"] == 0.0
