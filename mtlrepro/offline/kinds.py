@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from mtlrepro.errors import SpecError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.boundary.counts import MODES
-from mtlrepro.metrics.boundary.truth import READINGS, contours
+from mtlrepro.metrics.boundary.truth import READINGS
 from mtlrepro.metrics.odsf import BoundaryF
 from mtlrepro.metrics.protocols import PROTOCOLS
-from mtlrepro.offline import readers
+from mtlrepro.offline import doubts, readers
 from mtlrepro.offline.files import Pair
 from mtlrepro.offline.readers import Stored
 
@@ -36,7 +35,7 @@ class Kind:
         ignore: stored truth values that usually mean no label.
         add_arguments: declares the task's own options.
         arguments: options and protocol -> what the protocol's metric is built with.
-        doubts: what the files give reason to say.
+        doubts: what the files, stored as the two say, give reason to say.
     """
 
     summary: str
@@ -46,7 +45,7 @@ class Kind:
     ignore: tuple[float, ...] = ()
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     arguments: Callable[[Options, str], dict[str, Any]] = lambda options, protocol: {}
-    doubts: Callable[[Sequence[Pair], Options], list[str]] = lambda pairs, options: []
+    doubts: Callable[[Sequence[Pair], Stored, Stored], list[str]] = lambda pairs, prediction, truth: []
 
 
 def make(options: Options, protocol: str, **changes: Any) -> Metric:
@@ -116,66 +115,6 @@ def _boundary_arguments(options: Options, protocol: str) -> dict[str, Any]:
     # The file's reader makes boundaries of the truth: there a label map still has all its labels.
     chosen = {"max_dist": options.max_dist, "mode": options.mode, "truth": "as-is"}
     return chosen | ({"thresholds": tuple(k / (n + 1) for k in range(1, n + 1))} if n else {})
-
-
-LOOKED_AT = 20
-"""Pairs that are looked at for doubts."""
-
-WIDEST = 5
-"""Mean width, pixels, up to which a mask is taken for drawn lines; beyond it is a region."""
-
-
-CROWDED = 0.5
-"""Share of pixels beside a change above which truths are doubted; that of real ones is a few percent."""
-
-
-def _some(pairs: Sequence[Pair]) -> Sequence[Pair]:
-    return pairs[:: max(1, len(pairs) // LOOKED_AT)]
-
-
-def _boundary_doubts(pairs: Sequence[Pair], options: Options) -> list[str]:
-    return [*_faint(pairs, options), *_crowded(pairs, options), *_doubled(pairs, options)]
-
-
-def _faint(pairs: Sequence[Pair], options: Options) -> list[str]:
-    """A mask of 0 and 1 stored in 8 bits looks like a map of probabilities that never exceed 1 / 255."""
-    how = stored(options, "pred")
-    if any(bool((readers.read_probability(p.prediction, how) > 1 / 255).any()) for p in _some(pairs)):
-        return []
-    return ["no prediction exceeds 1/255: 8-bit files hold probabilities times 255, also those of a mask"]
-
-
-def _crowded(pairs: Sequence[Pair], options: Options) -> list[str]:
-    """A soft map in place of a label map changes from pixel to pixel."""
-    how = stored(options, "gt")
-    if how.reading != "contour":
-        return []
-    changes = [contours(*readers.read_labels(p.truth, how)) for p in _some(pairs)]
-    share = sum(int(c.sum()) for c in changes) / sum(c.size for c in changes)
-    if share <= CROWDED:
-        return []
-    return [f"{100 * share:.0f} % of the truths' pixels differ from a neighbour: are these label maps or masks?"]
-
-
-def _doubled(pairs: Sequence[Pair], options: Options) -> list[str]:
-    """NYUD-v2's published figures take contours of drawn masks: right if the lines are thin, doubled if not."""
-    how = stored(options, "gt")
-    if how.reading != "contour":
-        return []
-    contour = thin = 0
-    for pair in _some(pairs):
-        labels, known = readers.read_labels(pair.truth, how)
-        drawn = (labels != 0) & known
-        lines = READINGS["thin"](drawn)
-        if len(np.unique(labels[drawn])) == 1 and drawn.sum() <= WIDEST * lines.sum():
-            contour += int(READINGS["contour"](labels, known).sum())
-            thin += int(lines.sum())
-    if abs(contour - thin) <= 0.1 * max(contour, thin):
-        return []
-    return [
-        f"the truths are masks whose contours have {contour} pixels and whose thinned lines have {thin}: drawn "
-        "more than a pixel wide, and each line counts as two boundaries. --truth thin reads them as one"
-    ]
 
 
 def _class_options(parser: argparse.ArgumentParser) -> None:
@@ -250,14 +189,14 @@ KINDS: dict[str, Kind] = {
         readers.read_boundaries,
         add_arguments=_boundary_options,
         arguments=_boundary_arguments,
-        doubts=_boundary_doubts,
+        doubts=doubts.of_boundaries,
     ),
     "saliency": Kind(
         "saliency: maximum F, or mIoU at the best threshold",
         "predictions 0 to 255 in PNG, 0 to 1 in .npy or .mat; truths 0 and 1, or 0 and 255",
         readers.read_probability,
         readers.read_mask,
-        doubts=_faint,
+        doubts=doubts.of_probabilities,
     ),
     "parts": Kind(
         "human parts: mIoU with background, images without a person left out",

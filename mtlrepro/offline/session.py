@@ -48,7 +48,7 @@ def judge(options: Options) -> tuple[Result, dict[str, list[np.ndarray]]]:
         units={p: {f: m.unit(f) for f in m.better} for p, m in metrics.items()},
         better={p: dict(m.better) for p, m in metrics.items()},
         settings={p: _settings(m, how.reading) for p, m in metrics.items()},
-        warnings=KINDS[options.task].doubts(pairs, options),
+        warnings=KINDS[options.task].doubts(pairs, stored(options, "pred"), how),
         environment=environment(),
     )
     began = time.monotonic()

@@ -169,3 +169,15 @@ def test_default_colours_are_distinct(n):
     assert len(colours) == n
     assert len(set(colours)) == n
     assert all(0 <= v <= 255 for colour in colours for v in colour)
+
+
+@pytest.mark.parametrize("source", ['path = "edges/{split}/{id}.png"', 'from = "semseg"'])
+def test_how_far_a_boundary_may_be_off(tmp_path, source):
+    edges = f"{GOOD}\n[tasks.edges]\n{source}\n"
+    usual, wider = load(written(tmp_path, edges)), load(written(tmp_path, edges + "tolerance = 0.011"))
+    assert (usual.info.edge_tolerance, wider.info.edge_tolerance) == (0.0075, 0.011)
+    assert usual.digest() != wider.digest()  # figures of runs depend on it
+    for value in ("0", "1.5", "nan", '"wide"'):
+        error = refused(tmp_path, edges + f"tolerance = {value}")
+        assert error.field == "tasks.edges.tolerance"
+    assert refused(tmp_path, GOOD + "tolerance = 0.01").field == "tasks.depth"
