@@ -75,8 +75,8 @@ def gain(value: Interval, base: Interval, better: str) -> Interval:
     """Relative gain in percent of a figure over a baseline, positive where the figure is better.
 
     Example:
-        >>> gain(Interval(0.9, 1.1), Interval(2.0, 2.0), "lower")
-        Interval(low=45.0, high=55.0)
+        >>> gain(Interval(1.0, 1.5), Interval(2.0, 2.0), "lower")
+        Interval(low=25.0, high=50.0)
     """
     sign = 100.0 if better == "higher" else -100.0
     return (value.over(base) + Interval(-1.0, -1.0)) * sign

@@ -87,7 +87,7 @@ def power(shift: float, df: int, n: int, m: int, alpha: float = 0.05) -> float:
 
     Example:
         >>> round(power(2.0, df=22, n=3, m=1), 3)
-        0.379
+        0.381
     """
     edge = float(_scipy.t.ppf(1 - alpha / 2, df))
     off = shift / standard_error(1.0, n, m)

@@ -145,7 +145,7 @@ def palette(count: int) -> tuple[tuple[int, int, int], ...]:
 
     Example:
         >>> palette(2)
-        ((214, 64, 69), (122, 184, 134))
+        ((215, 66, 71), (122, 184, 138))
     """
     colours = []
     for i in range(count):

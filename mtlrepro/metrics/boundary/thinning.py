@@ -32,7 +32,14 @@ REMOVABLE = _removable()
 
 @compiled
 def thin_in_place(grid, steps, pixels, removable):
-    """Thin a flat grid with a border of zeros; `pixels` are its set pixels, `steps` the eight flat neighbour steps."""
+    """Thin until nothing changes.
+
+    Args:
+        grid: flat uint8 map with a border of zeros one pixel wide, changed in place.
+        steps: see `flat_steps`, of the grid with its border.
+        pixels: flat numbers of the grid's set pixels, int32.
+        removable: `REMOVABLE`.
+    """
     n = len(pixels)
     waiting = np.empty((2, n), dtype=np.int32)  # pixels to look at in either sub-iteration, each at most once
     count = np.array([n, n])
@@ -70,7 +77,16 @@ def thin_in_place(grid, steps, pixels, removable):
 
 @compiled
 def by_level(levels, thresholds):
-    """Flat pixels of level 1 and more, the highest level first, and bounds: level > k are the first bounds[k]."""
+    """Pixels by how many thresholds they reach.
+
+    Args:
+        levels: (H * W,) int32 within 0 ... thresholds, which is not checked.
+        thresholds: how many there are, K.
+
+    Returns:
+        Flat numbers of the pixels of level 1 and more, the highest level first, int32; and bounds (K + 1,) int64:
+        those above threshold k are the first bounds[k].
+    """
     count = np.zeros(thresholds + 1, dtype=np.int64)
     for level in levels:
         count[level] += 1
@@ -88,7 +104,19 @@ def by_level(levels, thresholds):
 
 @compiled
 def thin_each(order, bounds, low, high, height, width, steps, removable):
-    """Pixels left by thinning the map at each threshold, from high - 1 down to low, one after the other."""
+    """Thin the map of each threshold from high - 1 down to low.
+
+    Args:
+        order, bounds: see `by_level`.
+        low, high: which thresholds.
+        height, width: of the map.
+        steps: see `flat_steps`, of width + 2.
+        removable: `REMOVABLE`.
+
+    Returns:
+        Flat numbers of the pixels that are left, int32, one threshold after the other; and where each ends,
+        (high - low + 1,) int64 with a leading 0.
+    """
     grid = np.zeros((height + 2) * (width + 2), dtype=np.uint8)
     padded = np.empty(bounds[low], dtype=np.int32)
     for i in range(len(padded)):
