@@ -1,4 +1,4 @@
-"""Dense prediction tasks, one file each."""
+"""Dense prediction tasks, one file each but for the standardised maps, which differ in name only."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ TASKS = Registry(
         "depth": "mtlrepro.tasks.depth:Depth",
         "normals": "mtlrepro.tasks.normals:Normals",
         "edges": "mtlrepro.tasks.edges:Edges",
+        "occlusion": "mtlrepro.tasks.maps:Occlusion",
+        "reshading": "mtlrepro.tasks.maps:Reshading",
+        "keypoints": "mtlrepro.tasks.maps:Keypoints",
+        "texture": "mtlrepro.tasks.maps:Texture",
     },
 )
 

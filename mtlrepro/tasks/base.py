@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mtlrepro.data.sample import DatasetInfo
-from mtlrepro.errors import DataError, SpecError
+from mtlrepro.errors import DataError, SpecError, unknown
 from mtlrepro.metrics.base import Metric
+
+ElementwiseLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(raw prediction (B, C, H, W), batch target, valid (B, 1, H, W) bool) -> loss values (B, K, H, W), K a pixel.
+
+Values and their gradients are 0 where a pixel is not valid, whatever the target holds there.
+"""
 
 
 class Task(ABC):
@@ -23,14 +30,17 @@ class Task(ABC):
         resampling: how a *label* is resized: `"nearest"`, `"bilinear"` (unit vectors) or `"boundary"` (thin lines);
             see `mtlrepro.data.transforms.resize_sample`.
         main_metric: the figure that Δ_m and the trivial-predictor check use.
+        LOSSES: the task's losses by name; the first is the one it uses unless told otherwise.
     """
 
     name: ClassVar[str]
     resampling: ClassVar[str] = "nearest"
     main_metric: ClassVar[str]
+    LOSSES: ClassVar[dict[str, ElementwiseLoss]]
 
     def __init__(self, info: DatasetInfo):
         self.info = info
+        self.loss_name = next(iter(self.LOSSES))
 
     @property
     @abstractmethod
@@ -46,11 +56,55 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def valid(self, target: Tensor) -> Tensor:
+        """(B, 1, H, W) bool, True where a batch target holds a label."""
+
+    def using(self, loss: str) -> Self:
+        """The same task with another of its `LOSSES`.
+
+        Raises:
+            SpecError: on an unknown loss, with the nearest known ones.
+        """
+        if loss not in self.LOSSES:
+            raise unknown("loss", loss, self.LOSSES, field=self.name)
+        task = copy.copy(self)
+        task.loss_name = loss
+        return task
+
+    def errors(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Elementwise loss of raw predictions (B, C, H, W) against a batch target of the same H, W.
+
+        Returns:
+            Values (B, K, H, W), float32 at least, K a pixel and 0 where invalid; and which count, bool of that shape.
+
+        Raises:
+            SpecError: if prediction and target do not fit.
+        """
+        self._check_loss(prediction, target)
+        valid = self.valid(target)
+        values = self.LOSSES[self.loss_name](full_precision(prediction), target, valid)
+        return values, valid.expand_as(values)
+
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Scalar loss of raw predictions (B, C, H, W) against a batch target of the same H, W.
+        """Scalar mean of `errors` over all valid elements of the batch; arguments and errors as there.
 
         A batch without a valid pixel gives exactly 0 with zero gradient.
         """
+        values, valid = self.errors(prediction, target)
+        # Summed here: the "mean" and "sum" of some kernels add up in no fixed order on a GPU.
+        return values.sum() / valid.sum().clamp(min=1)
+
+    def sample_losses(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(B,) means of `errors` over each sample's own valid elements; arguments and errors as there.
+
+        A sample without a valid pixel gives exactly 0 with zero gradient.
+        """
+        values, valid = self.errors(prediction, target)
+        return values.sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp(min=1)
+
+    @abstractmethod
+    def unlabelled(self, size: tuple[int, int]) -> Tensor:
+        """A sample's label of (height, width) without a valid pixel, for samples that carry none."""
 
     @abstractmethod
     def decode(self, prediction: Tensor) -> Tensor:
@@ -107,9 +161,10 @@ def full_precision(prediction: Tensor) -> Tensor:
     return prediction.float() if prediction.dtype in (torch.float16, torch.bfloat16) else prediction
 
 
-def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean of `values` where `valid` (same shape), exactly 0 with zero gradient where nothing is."""
-    return torch.where(valid, values, 0.0).sum() / valid.sum().clamp(min=1)
+def absolute_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """|ŷ - y| of every element; an `ElementwiseLoss`."""
+    # Masked before anything that is not linear: an invalid NaN is in no derivative.
+    return torch.where(valid, prediction - target, 0.0).abs()
 
 
 def to_picture(values: Tensor) -> np.ndarray:

@@ -16,12 +16,20 @@ from mtlrepro.metrics.odsf import BoundaryNMS, BoundaryPNG
 from mtlrepro.tasks.base import Task, full_precision, to_picture
 
 
+def weighted_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy (nats) of every pixel, edges weighted 0.95 and others 0.05; an `ElementwiseLoss`."""
+    edge = target >= 0.5
+    weight = torch.where(edge, POSITIVE_WEIGHT, 1 - POSITIVE_WEIGHT) * valid
+    return F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype), weight=weight, reduction="none")
+
+
 class Edges(Task):
     """1 on an edge, 0 elsewhere, 255 ignored."""
 
     name = "edges"
     resampling = "boundary"
     main_metric = "f"
+    LOSSES = {"weighted_cross_entropy": weighted_cross_entropy}
 
     @property
     def channels(self) -> int:
@@ -37,14 +45,13 @@ class Edges(Task):
             raise DataError(f"label holds the value {int(label[wrong][0])}", field=self.name, mend=mend)
         return label.float().unsqueeze(0)
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy (nats), edges weighted 0.95 and others 0.05, divided by the number of valid pixels."""
-        self._check_loss(prediction, target)
-        valid, edge = target != IGNORE, target >= 0.5
-        logits = full_precision(prediction)
-        weight = torch.where(edge, POSITIVE_WEIGHT, 1 - POSITIVE_WEIGHT) * valid
-        loss = F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype), weight=weight, reduction="sum")
-        return loss / valid.sum().clamp(min=1)
+    def valid(self, target: Tensor) -> Tensor:
+        """Where the label is not 255."""
+        return target != IGNORE
+
+    def unlabelled(self, size: tuple[int, int]) -> Tensor:
+        """All 255."""
+        return torch.full(size, IGNORE, dtype=torch.uint8)
 
     def decode(self, prediction: Tensor) -> Tensor:
         """Logits (B, 1, H, W) to edge probabilities."""

@@ -13,7 +13,12 @@ from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.segmentation import IGNORE, MeanIoU, MeanIoUPresent, MeanIoUStrict
-from mtlrepro.tasks.base import Task, full_precision
+from mtlrepro.tasks.base import Task
+
+
+def cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy (nats) of every pixel, those ignored left out by the kernel itself; an `ElementwiseLoss`."""
+    return F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none").unsqueeze(1)
 
 
 class SemSeg(Task):
@@ -25,6 +30,7 @@ class SemSeg(Task):
 
     name = "semseg"
     main_metric = "miou"
+    LOSSES = {"cross_entropy": cross_entropy}
 
     def __init__(self, info: DatasetInfo):
         super().__init__(info)
@@ -52,12 +58,13 @@ class SemSeg(Task):
             )
         return label.long()
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy (nats), mean over the valid pixels of the batch."""
-        self._check_loss(prediction, target)
-        # Summed outside: the kernel's own "mean" and "sum" add up in no fixed order on a GPU.
-        loss = F.cross_entropy(full_precision(prediction), target, ignore_index=IGNORE, reduction="none")
-        return loss.sum() / (target != IGNORE).sum().clamp(min=1)
+    def valid(self, target: Tensor) -> Tensor:
+        """Where the (B, H, W) class id is not 255."""
+        return (target != IGNORE).unsqueeze(1)
+
+    def unlabelled(self, size: tuple[int, int]) -> Tensor:
+        """All 255."""
+        return torch.full(size, IGNORE, dtype=torch.uint8)
 
     def decode(self, prediction: Tensor) -> Tensor:
         """Logits (B, C, H, W) to class ids (B, H, W) int64."""

@@ -11,12 +11,14 @@ from mtlrepro.errors import DataError, SpecError
 from mtlrepro.metrics.protocols import PROTOCOLS
 from mtlrepro.tasks import TASKS, make_tasks
 from mtlrepro.tasks.base import Task
+from mtlrepro.tasks.maps import StandardisedMap
 from mtlrepro.tasks.semseg import SemSeg, voc_palette
 
 PALETTE = ((10, 20, 30), (40, 50, 60), (70, 80, 90))
 INFO = DatasetInfo("toy", tuple(TASKS), class_names=("floor", "wall", "chair"), palette=PALETTE, max_depth=10.0)
 TOY = make_tasks(TASKS, INFO)
 H, W = 4, 6
+MAPS = ("occlusion", "reshading", "keypoints", "texture")
 every_task = pytest.mark.parametrize("name", list(TASKS))
 
 
@@ -31,13 +33,22 @@ def label(name, seed=0):
         value = torch.rand(H, W, generator=g) * 9 + 0.5
         value[0, 0] = 0
         return value
+    if name in MAPS:
+        value = torch.randn(H, W, generator=g)
+        value[0, 0] = math.nan
+        return value
     value = torch.randint(0, 2 if name == "edges" else 3, (H, W), generator=g, dtype=torch.uint8)
     value[0, 0] = 255
     return value
 
 
+def same(a, b):
+    """Equal, NaN to NaN."""
+    return a.dtype == b.dtype and torch.equal(a.double().nan_to_num(777), b.double().nan_to_num(777))
+
+
 def test_the_registry_names_the_classes_and_the_contract_is_complete():
-    assert list(TASKS) == ["semseg", "depth", "normals", "edges"]
+    assert list(TASKS) == ["semseg", "depth", "normals", "edges", *MAPS]
     for name, task in TOY.items():
         assert isinstance(task, Task)
         assert task.name == name
@@ -51,6 +62,7 @@ def test_main_metrics_and_directions():
         "depth": ("rmse", "lower"),
         "normals": ("mean", "lower"),
         "edges": ("f", "higher"),
+        **dict.fromkeys(MAPS, ("abs_err", "lower")),
     }
 
 
@@ -73,8 +85,8 @@ def test_make_tasks_errors_name_the_mend():
 def test_protocols_of_a_task_are_distinct_and_the_first_has_the_main_metric(name):
     metrics = TOY[name].metrics()
     protocols = [m.protocol for m in metrics]
-    assert len(protocols) == len(set(protocols)) > 1
-    assert set(protocols) <= set(PROTOCOLS[name])
+    assert len(protocols) == len(set(protocols)) > 0
+    assert set(protocols) <= set(PROTOCOLS["error maps" if name in MAPS else name])
     assert TOY[name].main_metric in metrics[0].better
     assert TOY[name].better == metrics[0].better[TOY[name].main_metric]
     assert TOY[name].metrics()[0] is not metrics[0]
@@ -83,10 +95,10 @@ def test_protocols_of_a_task_are_distinct_and_the_first_has_the_main_metric(name
 @every_task
 def test_collate_gives_the_documented_target(name):
     target = TOY[name].collate(label(name))
-    shape = {"semseg": (H, W), "depth": (1, H, W), "normals": (3, H, W), "edges": (1, H, W)}[name]
+    shape = {"semseg": (H, W), "normals": (3, H, W)}.get(name, (1, H, W))
     assert tuple(target.shape) == shape
     assert target.dtype == (torch.int64 if name == "semseg" else torch.float32)
-    assert torch.equal(target.reshape(-1, H, W).double(), label(name).reshape(-1, H, W).double())
+    assert same(target.reshape(-1, H, W).double(), label(name).reshape(-1, H, W).double())
 
 
 @every_task
@@ -107,6 +119,7 @@ def test_collate_refuses_other_shapes_and_dtypes(name):
         ("depth", math.nan, "negative or non-finite"),
         ("normals", 1.0, "neither unit nor zero"),
         ("normals", math.inf, "neither unit nor zero"),
+        *((name, math.inf, "holds infinity.*NaN") for name in MAPS),
     ],
 )
 def test_collate_refuses_unknown_values(name, value, match):
@@ -128,22 +141,23 @@ def test_a_decoded_output_fits_every_metric_of_the_task(name):
 def test_decode_values():
     raw = torch.tensor([0.0, 2.0, -1.0]).view(1, 3, 1, 1)
     assert TOY["semseg"].decode(raw).tolist() == [[[1]]]
-    assert torch.equal(TOY["depth"].decode(raw[:, 1:2]), raw[:, 1:2])
     torch.testing.assert_close(TOY["normals"].decode(raw), raw / math.sqrt(5))
     assert TOY["edges"].decode(raw[:, :1]).item() == 0.5
-    assert TOY["depth"].decode(raw[:, :1].bfloat16()).dtype == torch.float32
+    for name in ("depth", *MAPS):
+        assert torch.equal(TOY[name].decode(raw[:, 1:2]), raw[:, 1:2])
+        assert TOY[name].decode(raw[:, :1].bfloat16()).dtype == torch.float32
 
 
 @every_task
 def test_flip_twice_is_the_identity_and_once_mirrors(name):
     value, task = label(name), TOY[name]
-    assert torch.equal(task.flip(task.flip(value)), value)
+    assert same(task.flip(task.flip(value)), value)
     once = task.flip(value)
     if name == "normals":
         assert torch.equal(once[1:], value[1:].flip(-1))
         assert torch.equal(once[0], -value[0].flip(-1))
     else:
-        assert torch.equal(once, value.flip(-1))
+        assert same(once, value.flip(-1))
     task.collate(once)  # still a valid label
 
 
@@ -151,7 +165,7 @@ def test_flip_twice_is_the_identity_and_once_mirrors(name):
 def test_zoom_values_touch_depth_only(name):
     value = label(name)
     got = TOY[name].zoom_values(value, 1.5)
-    assert torch.equal(got, value / 1.5 if name == "depth" else value)
+    assert same(got, value / 1.5 if name == "depth" else value)
 
 
 @every_task
@@ -178,6 +192,39 @@ def test_picture_colours():
     brightness = depth[0].sum(-1).tolist()
     assert brightness[0] < brightness[1] < brightness[2] == brightness[3]  # far is bright, beyond max_depth saturates
     assert brightness[4:] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_maps_are_shown_in_grey_from_minus_three_to_three(name):
+    picture = TOY[name].picture(torch.tensor([[[-4.0, -3.0, 0.0, 3.0, 9.0, math.nan]]]))
+    assert picture[0].tolist() == [[v] * 3 for v in (0, 0, 128, 255, 255, 0)]
+
+
+def test_the_maps_share_one_class_and_differ_in_name():
+    assert all(isinstance(TOY[name], StandardisedMap) for name in MAPS)
+    assert {name for name, task in TOY.items() if isinstance(task, StandardisedMap)} == set(MAPS)
+
+
+@every_task
+def test_valid_pixels_are_those_with_a_label(name):
+    target = torch.stack([TOY[name].collate(label(name, seed)) for seed in (0, 1)])
+    valid = TOY[name].valid(target)
+    assert valid.dtype == torch.bool
+    want = torch.ones(2, 1, H, W, dtype=torch.bool)
+    want[:, :, 0, 0] = False
+    assert torch.equal(valid, want)
+
+
+def test_inverse_depth_is_measured_by_its_own_protocol_alone():
+    inverse = make_tasks(["depth"], DatasetInfo("street", ("depth",), max_depth=0.5, inverse_depth=True))["depth"]
+    assert [m.protocol for m in inverse.metrics()] == ["depth/inverse@1"]
+    assert (inverse.main_metric, inverse.better) == ("rmse", "lower")
+    assert "depth/inverse@1" not in [m.protocol for m in TOY["depth"].metrics()]
+    value = torch.full((2, 2), 0.25)
+    assert torch.equal(inverse.collate(value), value[None])
+    assert inverse.trivial([value]).item() == 0.25
+    half, full = inverse.picture(torch.tensor([[[0.25, 0.5]]]))[0].tolist()
+    assert TOY["depth"].picture(torch.tensor([[[5.0, 10.0]]]))[0].tolist() == [half, full]
 
 
 def test_without_a_palette_classes_get_the_pascal_voc_colours():

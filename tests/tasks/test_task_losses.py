@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.random import RandomState
 
 from mtlrepro.data.sample import DatasetInfo
@@ -13,7 +15,10 @@ from mtlrepro.tasks import TASKS, make_tasks
 
 INFO = DatasetInfo("toy", tuple(TASKS), class_names=tuple("abcde"))
 TOY = make_tasks(TASKS, INFO)
+MAPS = ("occlusion", "reshading", "keypoints", "texture")
+INVALID = {"semseg": 255, "edges": 255, "depth": 0, "normals": 0, **dict.fromkeys(MAPS, math.nan)}
 every_task = pytest.mark.parametrize("name", list(TASKS))
+every_loss = pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in TASKS for kind in TASKS[name].LOSSES])
 
 
 def f32(*arrays):
@@ -31,7 +36,7 @@ def draw(name, seed=0, shape=(2, 6, 5)):
         "depth": lambda: (torch.rand(b, 1, h, w, generator=g) + 0.5).masked_fill(hole, 0),
         "normals": lambda: torch.nn.functional.normalize(torch.randn(b, 3, h, w, generator=g)).masked_fill(hole, 0),
         "edges": lambda: (torch.rand(b, 1, h, w, generator=g) < 0.2).float().masked_fill(hole, 255),
-    }[name]()
+    }.get(name, lambda: torch.randn(b, 1, h, w, generator=g).masked_fill(hole, math.nan))()
     return prediction, target, hole
 
 
@@ -69,92 +74,210 @@ def test_vector_l4_normals():
     assert float(TOY["normals"].loss(*f32(prediction, label))) == pytest.approx(0.67587733, rel=1e-6)
 
 
-@every_task
-def test_nothing_valid_gives_zero_loss_and_zero_gradient(name):  # vector L5, for every task
-    prediction, target, _ = draw(name)
-    target = torch.full_like(target, 255 if name in ("semseg", "edges") else 0)
+def small_maps(name):
+    """Decoded prediction (logits of segmentation) and label of JTR's vectors C, float64, one sample of 4x6."""
+    unit = lambda a: a / np.linalg.norm(a, axis=1, keepdims=True)  # noqa: E731
+    depth, normals = 4 * RandomState(5).rand(1, 1, 4, 6), unit(RandomState(7).standard_normal((1, 3, 4, 6)))
+    prediction, target = {
+        "semseg": (2 * RandomState(2).standard_normal((1, 13, 4, 6)), RandomState(3).randint(-1, 13, (1, 4, 6))),
+        "depth": (4 * RandomState(4).rand(1, 1, 4, 6), np.where(depth < 0.8, 0, depth)),
+        "normals": (
+            unit(RandomState(6).standard_normal((1, 3, 4, 6))),
+            np.where(RandomState(8).rand(1, 1, 4, 6) < 0.2, 0, normals),
+        ),
+    }[name]
+    target = np.where(target < 0, 255, target) if name == "semseg" else target
+    return torch.from_numpy(prediction), torch.from_numpy(target)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "want", "pixels"),
+    [
+        ("semseg", "cross_entropy", 4.20767159, 22),
+        ("depth", "l1", 1.68187963, 21),
+        ("normals", "cosine", 0.92608202, 21),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_vectors_of_jtr(name, kind, want, pixels, dtype):
+    prediction, target = small_maps(name)
+    prediction, target = prediction.to(dtype), target if name == "semseg" else target.to(dtype)
+    classes = tuple(str(c) for c in range(13))
+    task = make_tasks([name], DatasetInfo("toy", (name,), class_names=classes))[name].using(kind)
+    values, valid = task.errors(prediction, target)
+    assert valid.sum() == pixels
+    assert values.shape == valid.shape == (1, 1, 4, 6)
+    tolerance = 5e-9 if dtype == torch.float64 else 1e-6
+    assert task.loss(prediction, target).item() == pytest.approx(want, abs=tolerance)
+    assert task.sample_losses(prediction, target).tolist() == pytest.approx([want], abs=tolerance)
+    # the rest of the batch changes nothing
+    both = task.sample_losses(
+        prediction.repeat(2, 1, 1, 1), torch.cat([torch.full_like(target, INVALID[name]), target])
+    )
+    assert both.tolist() == pytest.approx([0, want], abs=tolerance)
+
+
+def test_the_first_loss_is_used_unless_another_is_asked_for():
+    assert {name: list(task.LOSSES) for name, task in TOY.items()} == {
+        "semseg": ["cross_entropy"],
+        "depth": ["l1"],
+        "normals": ["l1", "cosine"],
+        "edges": ["weighted_cross_entropy"],
+        **{name: ["l1"] for name in MAPS},
+    }
+    prediction, target, _ = draw("normals")
+    default, cosine = TOY["normals"], TOY["normals"].using("cosine")
+    assert torch.equal(default.using("l1").loss(prediction, target), default.loss(prediction, target))
+    assert torch.equal(cosine.using("l1").loss(prediction, target), default.loss(prediction, target))
+    assert cosine.loss(prediction, target) != default.loss(prediction, target)
+    assert default.loss_name == "l1"
+    assert cosine.errors(prediction, target)[0].shape == (2, 1, 6, 5)
+    assert default.errors(prediction, target)[0].shape == (2, 3, 6, 5)
+    with pytest.raises(SpecError, match=r"normals: unknown loss 'cosin'\. Did you mean 'cosine'"):
+        default.using("cosin")
+
+
+@every_loss
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5)),
+    blank=st.sets(st.integers(0, 3)),
+)
+def test_sample_losses_are_those_of_each_sample_alone(name, kind, seed, shape, blank):
+    task = TOY[name].using(kind)
+    prediction, target, _ = draw(name, seed, shape)
+    for i in blank & set(range(shape[0])):
+        target[i] = INVALID[name]
     prediction.requires_grad_()
-    loss = TOY[name].loss(prediction, target)
+    together = task.sample_losses(prediction, target)
+    assert together.shape == shape[:1]
+    (gradient,) = torch.autograd.grad(together.sum(), prediction)
+    alone = [task.loss(prediction[i : i + 1], target[i : i + 1]) for i in range(shape[0])]
+    (want,) = torch.autograd.grad(sum(alone), prediction)
+    torch.testing.assert_close(together, torch.stack(alone), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(gradient, want, rtol=1e-6, atol=1e-7)
+    values, valid = task.errors(prediction, target)
+    counts = valid.sum((1, 2, 3))
+    assert torch.equal(task.valid(target).expand_as(values), valid)
+    torch.testing.assert_close((together * counts).sum() / counts.sum().clamp(min=1), task.loss(prediction, target))
+    for i in blank & set(range(shape[0])):
+        assert together[i].item() == 0.0
+        assert not gradient[i].any()
+
+
+@every_loss
+def test_nothing_valid_gives_zero_loss_and_zero_gradient(name, kind):  # vector L5, for every loss
+    prediction, target, _ = draw(name)
+    target = torch.full_like(target, INVALID[name])
+    prediction.requires_grad_()
+    loss = TOY[name].using(kind).loss(prediction, target)
     loss.backward()
     assert loss.item() == 0.0
     assert torch.equal(prediction.grad, torch.zeros_like(prediction))
 
 
-@every_task
-def test_an_empty_batch_gives_zero(name):
+@every_loss
+def test_an_empty_batch_gives_zero(name, kind):
     prediction, target, _ = draw(name)
     prediction.requires_grad_()
-    loss = TOY[name].loss(prediction[:0], target[:0])
+    task = TOY[name].using(kind)
+    loss = task.loss(prediction[:0], target[:0])
     loss.backward()
     assert loss.item() == 0.0
     assert not prediction.grad.any()
+    assert task.sample_losses(prediction[:0], target[:0]).shape == (0,)
 
 
-@every_task
-def test_invalid_pixels_get_no_gradient_and_the_rest_get_some(name):
+@pytest.mark.parametrize("name", ["depth", *MAPS])
+def test_an_invalid_nan_reaches_neither_value_nor_gradient(name):
+    prediction, target, hole = draw(name)
+    poisoned = target.masked_fill(hole, math.nan)
+    tame = torch.where(hole, prediction, target)
+    for loss in (TOY[name].loss, lambda p, t: TOY[name].sample_losses(p, t).square().sum()):
+        prediction.requires_grad_().grad = None
+        value = loss(prediction, poisoned)
+        value.backward()
+        assert torch.isfinite(prediction.grad).all()
+        assert not prediction.grad[hole].any()
+        error = (prediction.detach() - tame).abs() * ~hole
+        sums, counts = error.sum((1, 2, 3)), (~hole).sum((1, 2, 3))
+        want = sums.sum() / counts.sum() if loss == TOY[name].loss else (sums / counts).square().sum()
+        assert value.item() == pytest.approx(want.item(), rel=1e-6)
+    assert torch.isfinite(TOY[name].errors(prediction, poisoned)[0]).all()
+
+
+@every_loss
+def test_invalid_pixels_get_no_gradient_and_the_rest_get_some(name, kind):
     prediction, target, hole = draw(name)
     prediction.requires_grad_()
-    TOY[name].loss(prediction, target).backward()
+    TOY[name].using(kind).loss(prediction, target).backward()
     hole = hole.expand_as(prediction)
     assert not prediction.grad[hole].any()
     assert (prediction.grad[~hole] != 0).all()
 
 
-@every_task
-def test_loss_is_the_mean_over_valid_pixels_in_float64(name):
+@every_loss
+def test_loss_is_the_mean_over_valid_pixels_in_float64(name, kind):
     prediction, target, hole = draw(name, seed=1)
     valid = ~hole[:, 0]
     x, y = prediction.double().movedim(1, -1)[valid], target.movedim(1, -1) if target.ndim == 4 else target
     y = y[valid]
     if name == "semseg":
         want = (x.exp().sum(1).log() - x.gather(1, y[:, None])[:, 0]).mean()
-    elif name == "depth":
+    elif name in ("depth", *MAPS):
         want = (x - y).abs().mean()
+    elif kind == "cosine":
+        want = 1 - ((x * y).sum(1) / x.square().sum(1).sqrt()).mean()
     elif name == "normals":
         want = (x / x.square().sum(1, keepdim=True).sqrt() - y).abs().mean()
     else:
         p = 1 / (1 + (-x).exp())
         want = -(0.95 * y * p.log() + 0.05 * (1 - y) * (1 - p).log()).mean()
-    assert float(TOY[name].loss(prediction, target)) == pytest.approx(float(want), rel=1e-5)
+    assert float(TOY[name].using(kind).loss(prediction, target)) == pytest.approx(float(want), rel=1e-5)
 
 
-@every_task
-def test_gradcheck(name):
-    prediction, target, _ = draw(name, shape=(1, 3, 2))
-    target = target if name == "semseg" else target.double()
-    assert torch.autograd.gradcheck(lambda p: TOY[name].loss(p, target), prediction.double().requires_grad_())
+@every_loss
+def test_gradcheck(name, kind):
+    prediction, target, _ = draw(name, shape=(2, 3, 2))
+    target, task = target if name == "semseg" else target.double(), TOY[name].using(kind)
+    prediction = prediction.double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda p: task.loss(p, target), prediction)
+    assert torch.autograd.gradcheck(lambda p: task.sample_losses(p, target), prediction)
 
 
-@every_task
+@every_loss
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_outputs_are_judged_in_float32(name, dtype):
+def test_half_precision_outputs_are_judged_in_float32(name, kind, dtype):
     prediction, target, _ = draw(name)
-    half = prediction.to(dtype)
-    loss = TOY[name].loss(half, target)
-    assert loss.dtype == torch.float32
-    assert loss.item() == TOY[name].loss(half.float(), target).item()
+    half, task = prediction.to(dtype), TOY[name].using(kind)
+    loss = task.loss(half, target)
+    assert loss.dtype == task.sample_losses(half, target).dtype == torch.float32
+    assert loss.item() == task.loss(half.float(), target).item()
 
 
-@every_task
-def test_a_perfect_output_has_the_least_loss(name):
+@every_loss
+def test_a_perfect_output_has_the_least_loss(name, kind):
     prediction, target, _ = draw(name)
     perfect = {
         "semseg": lambda: 50.0 * torch.nn.functional.one_hot(target.clamp(max=4), 5).movedim(-1, 1).float(),
         "depth": lambda: target,
         "normals": lambda: 3 * target,
         "edges": lambda: 100 * (target - 0.5),
-    }[name]()
-    assert TOY[name].loss(perfect, target).item() == pytest.approx(0, abs=1e-6)
-    assert TOY[name].loss(prediction, target).item() > 0.01
+    }.get(name, lambda: target.nan_to_num(5.0))()
+    task = TOY[name].using(kind)
+    assert task.loss(perfect, target).item() == pytest.approx(0, abs=1e-6)
+    assert task.loss(prediction, target).item() > 0.01
 
 
 @every_task
 def test_shape_mismatch_is_named(name):
     prediction, target, _ = draw(name)
-    with pytest.raises(SpecError, match=f"{name}: prediction is"):
-        TOY[name].loss(prediction[..., :-1], target)
-    with pytest.raises(SpecError, match=name):
-        TOY[name].loss(prediction.repeat(1, 2, 1, 1), target)
+    for judge in (TOY[name].loss, TOY[name].sample_losses, TOY[name].errors):
+        with pytest.raises(SpecError, match=f"{name}: prediction is"):
+            judge(prediction[..., :-1], target)
+        with pytest.raises(SpecError, match=name):
+            judge(prediction.repeat(1, 2, 1, 1), target)
 
 
 def test_saturated_edge_logits_stay_finite():
@@ -166,19 +289,21 @@ def test_saturated_edge_logits_stay_finite():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@every_task
-def test_cuda_is_deterministic_and_agrees_with_cpu(name):
+@every_loss
+@pytest.mark.parametrize("batched", [True, False])
+def test_cuda_is_deterministic_and_agrees_with_cpu(name, kind, batched):
     prediction, target, _ = draw(name, shape=(2, 64, 48))
-    losses, grads = [], []
+    task, losses, grads = TOY[name].using(kind), [], []
+    judge = task.loss if batched else lambda p, t: task.sample_losses(p, t).sum()
     torch.use_deterministic_algorithms(True)
     try:
         for _ in range(2):
             x = prediction.cuda().requires_grad_()
-            losses.append(TOY[name].loss(x, target.cuda()))
+            losses.append(judge(x, target.cuda()))
             losses[-1].backward()
             grads.append(x.grad)
     finally:
         torch.use_deterministic_algorithms(False)
     assert torch.equal(losses[0], losses[1])
     assert torch.equal(grads[0], grads[1])
-    assert losses[0].item() == pytest.approx(TOY[name].loss(prediction, target).item(), rel=1e-5)
+    assert losses[0].item() == pytest.approx(judge(prediction, target).item(), rel=1e-5)

@@ -11,6 +11,7 @@ from mtlrepro.tasks.trivial import trivial_figures
 
 INFO = DatasetInfo("toy", tuple(TASKS), class_names=tuple("abc"))
 TOY = make_tasks(TASKS, INFO)
+MAPS = ("occlusion", "reshading", "keypoints", "texture")
 every_task = pytest.mark.parametrize("name", list(TASKS))
 
 
@@ -28,6 +29,9 @@ def labels(name, n=4, seed=0):
             out.append(
                 torch.nn.functional.normalize(torch.randn(3, 5, 6, generator=g) + lean, dim=0).masked_fill(hole, 0)
             )
+        elif name in MAPS:
+            skewed = torch.randn(5, 6, generator=g).exp() - 1
+            out.append(skewed.masked_fill(hole, math.nan))
         else:
             out.append((torch.rand(5, 6, generator=g) < 0.2).byte().masked_fill(hole, 255))
     return out
@@ -64,6 +68,7 @@ def test_shape_and_figures(name):
         ("depth", "depth/pooled@1.rmse", -1, [torch.full((1, 1, 1, 1), d) for d in (1.0, 3.0, 3.4, 3.6, 6.0)]),
         ("edges", "edges/bce@1.bce", -1, [torch.full((1, 1, 1, 1), p / 50) for p in range(1, 50)]),
         ("edges", "edges/pixels@1.f", 1, [torch.full((1, 1, 1, 1), p / 50) for p in range(50)]),
+        ("texture", "errors/l1@1.abs_err", -1, [torch.full((1, 1, 1, 1), p / 50) for p in range(-50, 50)]),
     ],
 )
 def test_no_other_constant_is_better(name, figure, sign, others):
@@ -94,6 +99,21 @@ def test_known_constants():
     assert TOY["normals"].trivial([torch.cat([up, -up], 2)]).flatten().tolist() == [0, 0, -1]
 
 
+@pytest.mark.parametrize("numbers", [1, 3, 4, 1001])
+@pytest.mark.parametrize("shift", [-300.0, -0.4, 0.0, 0.3, 40.0])
+def test_the_constant_of_a_map_is_the_median(numbers, shift):
+    values = torch.randn(numbers, generator=torch.Generator().manual_seed(numbers)) + shift
+    rows = [row[None] for row in torch.cat([values, torch.full((4,), math.nan)]).split(7)]
+    assert TOY["reshading"].trivial(rows).item() == pytest.approx(values.median().item(), rel=2**-11, abs=1e-7)
+
+
+def test_the_median_of_codes_is_exact_and_of_both_zeros_zero():
+    codes = [torch.tensor([[-0.5, 0.25, 0.25, 2.0, 7.0]])]
+    assert TOY["keypoints"].trivial(codes).item() == 0.25
+    assert TOY["keypoints"].trivial([torch.tensor([[-1.0, -0.0, 0.0, 0.0, 1.0]])]).item() == 0.0
+    assert TOY["keypoints"].trivial([torch.tensor([[-1.0, -2.0, -3.0]])]).item() == -2.0
+
+
 def test_without_any_edge_the_constant_still_fires():
     constant = TOY["edges"].trivial([torch.zeros(4, 5, dtype=torch.uint8)])
     target = torch.ones(1, 1, 2, 2)
@@ -102,7 +122,8 @@ def test_without_any_edge_the_constant_still_fires():
 
 @every_task
 def test_no_valid_label_is_an_error(name):
-    blank = torch.full_like(labels(name)[0], 255 if name in ("semseg", "edges") else 0)
+    invalid = {"semseg": 255, "edges": 255, **dict.fromkeys(MAPS, math.nan)}.get(name, 0)
+    blank = torch.full_like(labels(name)[0], invalid)
     for values in ([blank], []):
         with pytest.raises(DataError, match=f"{name}: no .* pixel in the training set"):
             TOY[name].trivial(values)
