@@ -26,6 +26,8 @@ MODELS = Registry(
         "mtl": "mtlrepro.models.baselines:MultiTask",
         "padnet": "mtlrepro.models.padnet:PADNet",
         "mti_net": "mtlrepro.models.mti_net:MTINet",
+        "segnet": "mtlrepro.models.segnet:SegNet",
+        "deeplab": "mtlrepro.models.deeplab:DeepLab",
     },
 )
 

@@ -10,5 +10,10 @@ BACKBONES = Registry(
         "hrnet18": "mtlrepro.models.hrnet:HRNET18",
         "hrnet48": "mtlrepro.models.hrnet:HRNET48",
         "hrnet_nano": "mtlrepro.models.hrnet:HRNET_NANO",
+        "segnet": "mtlrepro.models.segnet:SEGNET",
+        "segnet_nano": "mtlrepro.models.segnet:SEGNET_NANO",
+        "resnet50_os8": "mtlrepro.models.resnet:RESNET50_OS8",
+        "resnet50_os16": "mtlrepro.models.resnet:RESNET50_OS16",
+        "resnet_nano": "mtlrepro.models.resnet:RESNET_NANO",
     },
 )

@@ -12,7 +12,7 @@ class Backbone(Protocol):
 
     Attributes:
         channels: width of every map, finest map first.
-        strides: stride of every map, increasing.
+        strides: stride of every map, never decreasing.
     """
 
     channels: tuple[int, ...]

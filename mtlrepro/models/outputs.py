@@ -21,3 +21,21 @@ class Outputs:
     final: dict[str, Tensor]
     stages: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     features: list[Tensor] = field(default_factory=list)
+
+    def split(self, parts: int) -> list[Outputs]:
+        """Outputs for a batch of equal parts, one below the other, part by part.
+
+        Args:
+            parts: their number, a divisor of the batch size.
+        """
+        final, features = _parts(self.final, parts), [maps.chunk(parts) for maps in self.features]
+        stages = {name: _parts(stage, parts) for name, stage in self.stages.items()}
+        return [
+            Outputs(final[i], {name: stage[i] for name, stage in stages.items()}, [maps[i] for maps in features])
+            for i in range(parts)
+        ]
+
+
+def _parts(predictions: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
+    apart = {task: maps.chunk(parts) for task, maps in predictions.items()}
+    return [{task: chunks[i] for task, chunks in apart.items()} for i in range(parts)]

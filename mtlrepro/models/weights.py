@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from mtlrepro.errors import DataError
 
 FOLDER_VARIABLE = "MTLREPRO_WEIGHTS"
-HEAD_PREFIXES = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
-"""Name prefixes of the classification head in an HRNet checkpoint: the tensors that a dense model has no use for."""
+HEAD_PREFIXES = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "fc.")
+"""Name prefixes of the classification head of an HRNet or a ResNet: the tensors that a dense model has no use for."""
 
 COUNTER = ".num_batches_tracked"
 """Batch norm's step counter, unused with a fixed momentum; older checkpoints do not have it."""

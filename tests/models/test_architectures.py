@@ -25,6 +25,9 @@ SPECS = {
     "mti_net softmax over tasks": spec("mti_net", MAIN, ALL, fpm_softmax="tasks"),
     "mti_net two scales": spec("mti_net", MAIN, ALL, scales=2),
     "mti_net skipped scale": spec("mti_net", MAIN, ALL, scales=(0, 2, 3)),
+    "segnet": spec("segnet", MAIN, backbone="segnet_nano"),
+    "segnet one task": spec("segnet", "normals", backbone="segnet_nano"),
+    "deeplab": spec("deeplab", MAIN, backbone="resnet_nano", width=16),
 }
 
 
@@ -57,7 +60,10 @@ def test_output_sizes(name, batch, height, width):
     for stage, predictions in outputs.stages.items():
         size = height // strides[stage], width // strides[stage]
         assert {t: p.shape for t, p in predictions.items()} == {t: (batch, NYUD[t], *size) for t in SPECS[name].aux}
-    assert [tuple(f.shape[-2:]) for f in outputs.features] == [(height // s, width // s) for s in (4, 8, 16, 32)]
+    backbone = real_model(name).backbone
+    assert [tuple(f.shape) for f in outputs.features] == [
+        (batch, c, height // s, width // s) for c, s in zip(backbone.channels, backbone.strides, strict=True)
+    ]
 
 
 def test_meta_device():
@@ -70,7 +76,7 @@ def test_meta_device():
 def test_stage_names():
     image = torch.zeros(1, 3, 32, 32)
     stages = {name: list(real_model(name)(image).stages) for name in SPECS}
-    assert stages["stl"] == stages["mtl"] == []
+    assert stages["stl"] == stages["mtl"] == stages["segnet"] == stages["deeplab"] == []
     assert stages["padnet"] == ["initial"]
     assert stages["mti_net"] == ["scale_0", "scale_1", "scale_2", "scale_3"]
     assert stages["mti_net two scales"] == ["scale_0", "scale_1"]
@@ -201,6 +207,8 @@ def test_bad_width_is_named(width):
         (spec("mtl", "semsge"), "unknown task 'semsge'. Did you mean 'semseg'"),
         (spec("mti_net", MAIN, "semseg normals"), "'depth' is not among .* add depth to aux"),
         (spec("padnet", MAIN), "'semseg' is not among .* add semseg, depth to aux"),
+        (spec("segnet", MAIN), "model.backbone: .*got HRNet.*Name 'segnet' or 'segnet_nano'"),
+        (spec("deeplab", MAIN, width=0), "width: no head has 0 channels"),
         (spec("mtl", MAIN, ALL), "architecture mtl has no front-end.*Leave aux empty"),
         (spec("stl", MAIN), "single-task network cannot predict .*'mtl'"),
         (spec("mtl", "depth depth"), "named twice"),

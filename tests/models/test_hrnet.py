@@ -10,15 +10,7 @@ from torch import nn
 from mtlrepro.errors import SpecError
 from mtlrepro.models.backbones import BACKBONES
 
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_maps_are_what_the_backbone_says(name):
-    with torch.device("meta"):
-        backbone = BACKBONES[name].build()
-        maps = backbone(torch.empty(2, 3, 64, 96))
-    assert len(maps) == len(backbone.channels) == 4
-    for found, channels, stride in zip(maps, backbone.channels, backbone.strides, strict=True):
-        assert found.shape == (2, channels, 64 // stride, 96 // stride)
+HRNETS = ("hrnet18", "hrnet48", "hrnet_nano")
 
 
 @pytest.mark.parametrize("name", ["hrnet18", "hrnet48"])
@@ -48,7 +40,7 @@ def test_equals_timm_once_its_upsampling_is_set_back():
             assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", HRNETS)
 def test_repaired_settings(name):
     with torch.device("meta"):
         modules = list(BACKBONES[name].build().modules())
@@ -77,15 +69,3 @@ def test_building_leaves_timms_table_alone():
     with torch.device("meta"):
         BACKBONES["hrnet_nano"].build()
     assert repr(cfg_cls["hrnet_w18_small_v2"]) == before
-
-
-def test_odd_image_size_is_named():
-    with torch.device("meta"):
-        backbone = BACKBONES["hrnet_nano"].build()
-        with pytest.raises(SpecError, match=r"100x96 pixels.*multiples of 32"):
-            backbone(torch.empty(1, 3, 100, 96))
-
-
-def test_unknown_backbone_gets_a_hint():
-    with pytest.raises(SpecError, match="Did you mean 'hrnet18'"):
-        BACKBONES["hrnet-18"]

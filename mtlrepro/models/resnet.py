@@ -1,0 +1,124 @@
+"""Dilated ResNets: timm's network, whose last stages keep their resolution and dilate their convolutions instead.
+
+With output stride 8 the third stage has dilation 2 and the fourth 4, with output stride 16 the fourth has 2; the first
+block of a dilated stage keeps the dilation of the stage before it, as torchvision's segmentation networks have it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from timm.models.resnet import Bottleneck, ResNet
+from torch import Tensor, nn
+
+from mtlrepro.errors import SpecError
+
+if TYPE_CHECKING:
+    from mtlrepro.models.weights import WeightsReport
+
+MULTIPLE = 32
+WIDTH = 64
+"""Channels of the first convolution's output, fixed in timm's network."""
+
+STEM, STAGES = ("conv1", "bn1", "act1", "maxpool"), ("layer1", "layer2", "layer3", "layer4")
+"""timm's names, which are those of the tensors in a checkpoint."""
+
+
+@dataclass(frozen=True)
+class ResNetConfig:
+    """One dilated ResNet, as data.
+
+    Attributes:
+        output_stride: of the last maps, 8 or 16.
+        parameters: number of learnable parameters for three input channels.
+        blocks: residual blocks of the four stages.
+        widths: inner channels of their bottlenecks; a stage's maps have four times as many.
+        weights: pinned timm tags whose weights fit, none for a network that nobody pretrained.
+    """
+
+    output_stride: int
+    parameters: int
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    weights: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> int:
+        """Channels of the first convolution's output."""
+        return WIDTH
+
+    def build(self, inputs: int = 3) -> DilatedResNet:
+        """The network for maps of `inputs` channels, randomly initialised (He normal, as timm and torchvision do)."""
+        return DilatedResNet(self, inputs)
+
+
+RESNET50_OS8 = ResNetConfig(output_stride=8, parameters=23_508_032, weights=("resnet50.tv_in1k",))
+
+RESNET50_OS16 = ResNetConfig(output_stride=16, parameters=23_508_032, weights=("resnet50.tv_in1k",))
+
+# Same class, shrunk by configuration alone, for smoke runs on a CPU.
+RESNET_NANO = ResNetConfig(output_stride=8, parameters=40_256, blocks=(1, 1, 1, 1), widths=(8, 12, 16, 24))
+
+
+class DilatedResNet(nn.Module):
+    """ResNet that returns the maps of its four stages, strides 4, 8, and the output stride where that is reached.
+
+    Args:
+        config: what to build.
+        inputs: channels of the input.
+
+    Attributes:
+        channels: width of every map, finest first.
+        strides: (4, 8, 8, 8) or (4, 8, 16, 16).
+        weights_report: what was loaded, None while the weights are random.
+
+    Raises:
+        SpecError: if the network that timm builds does not have the configuration's number of parameters.
+    """
+
+    weights_report: WeightsReport | None = None
+
+    def __init__(self, config: ResNetConfig, inputs: int = 3):
+        super().__init__()
+        net = ResNet(
+            Bottleneck,  # type: ignore[arg-type]  # timm's annotation has the instance where it takes the class
+            config.blocks,
+            num_classes=0,
+            in_chans=inputs,
+            output_stride=config.output_stride,
+            channels=config.widths,
+            zero_init_last=False,  # torchvision's start, too
+        )
+        for name in STEM + STAGES:
+            self.add_module(name, net.get_submodule(name))
+        self.channels = tuple(Bottleneck.expansion * width for width in config.widths)
+        self.strides = tuple(min(stride, config.output_stride) for stride in (4, 8, 16, 32))
+        kernel = self.get_parameter("conv1.weight")
+        count = sum(p.numel() for p in self.parameters()) - (inputs - 3) * kernel[:, 0].numel()
+        if count != config.parameters:
+            raise SpecError(
+                f"timm's ResNet of {config.blocks} blocks has {count:,} parameters, expected {config.parameters:,}",
+                mend="This timm builds another network; install the version that a stored run's env.json names",
+            )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Feature maps of an input (B, inputs, H, W).
+
+        Returns:
+            Four maps (B, channels[s], H / strides[s], W / strides[s]), finest first.
+
+        Raises:
+            SpecError: if H or W is not a multiple of 32.
+        """
+        height, width = image.shape[-2:]
+        if height % MULTIPLE or width % MULTIPLE:
+            mend = f"Choose multiples of {MULTIPLE}"
+            raise SpecError(f"cannot take an image of {height}x{width} pixels", field="data.size", mend=mend)
+        for name in STEM:
+            image = self.get_submodule(name)(image)
+        maps = []
+        for name in STAGES:
+            image = self.get_submodule(name)(image)
+            maps.append(image)
+        return maps
