@@ -1,6 +1,8 @@
-"""The pinhole camera: NYUv2's field of view at any size, rays, and screen bounds of primitives."""
+"""The pinhole camera: a lens at any picture size, rays, and screen bounds of primitives."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,22 +17,41 @@ _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1
 _EDGES = np.array([[i, j] for i in range(8) for j in range(i + 1, 8) if bin(i ^ j).count("1") == 1])
 
 
-def intrinsics(height: int, width: int) -> np.ndarray:
-    """(3, 3) matrix with the Kinect's field of view (519 px at 640x480); other aspects stretch it."""
-    return np.array([[519.0 * width / 640, 0, width / 2], [0, 519.0 * height / 480, height / 2], [0, 0, 1]])
+class Lens(NamedTuple):
+    """A field of view: the focal length in pixels of a sensor of so many pixels."""
+
+    focal: float
+    width: float
+    height: float
 
 
-def rays(pose: np.ndarray, height: int, width: int, device: torch.device) -> tuple[Tensor, ...]:
+KINECT = Lens(519.0, 640.0, 480.0)
+"""The camera of NYUv2."""
+
+
+def intrinsics(lens: Lens, height: int, width: int) -> np.ndarray:
+    """(3, 3) matrix of a picture with the lens's field of view; another aspect than the sensor's stretches it."""
+    fx, fy = lens.focal * width / lens.width, lens.focal * height / lens.height
+    return np.array([[fx, 0, width / 2], [0, fy, height / 2], [0, 0, 1]])
+
+
+def rays(lens: Lens, pose: np.ndarray, height: int, width: int, device: torch.device) -> tuple[Tensor, ...]:
     """World directions through pixel centres, three (H, W) float32 tensors; one unit is one metre of depth."""
-    k = intrinsics(height, width)
+    k = intrinsics(lens, height, width)
     x = (torch.arange(width, device=device, dtype=torch.float32) + (0.5 - k[0, 2])) * (1 / k[0, 0])
     y = (torch.arange(height, device=device, dtype=torch.float32) + (0.5 - k[1, 2])) * (1 / k[1, 1])
     r = pose[:3, :3].tolist()
     return tuple(x[None, :] * r[i][0] + (y[:, None] * r[i][1] + r[i][2]) for i in range(3))
 
 
-def screen_bounds(rows: np.ndarray, pose: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(N, 4) pixel bounds (top, bottom, left, right; half open) of the primitives; empty behind the camera."""
+def screen_bounds(
+    lens: Lens, rows: np.ndarray, pose: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where primitives can be seen.
+
+    Returns:
+        (N, 4) pixel bounds (top, bottom, left, right; half open), empty behind the camera, and (N,) the least depth.
+    """
     reach = np.ones((len(rows), 1, 3))
     capsule = rows[:, 0] == CAPSULE
     reach[capsule, 0, 2] = rows[capsule, 16] + 1.0
@@ -47,7 +68,7 @@ def screen_bounds(rows: np.ndarray, pose: np.ndarray, height: int, width: int) -
     middle = a + cut * (b - a)
     points = np.concatenate([np.where(za >= NEAR, a, middle), np.where(zb >= NEAR, b, middle)], 1)
     visible = np.concatenate([np.broadcast_to((za >= NEAR) | (zb >= NEAR), za.shape)] * 2, 1)[..., 0]
-    k = intrinsics(height, width)
+    k = intrinsics(lens, height, width)
     z = np.maximum(points[..., 2], NEAR)
     u, v = points[..., 0] / z * k[0, 0] + k[0, 2], points[..., 1] / z * k[1, 1] + k[1, 2]
     with np.errstate(invalid="ignore"):
@@ -55,4 +76,4 @@ def screen_bounds(rows: np.ndarray, pose: np.ndarray, height: int, width: int) -
         top, bottom = np.where(visible, v, np.inf).min(1), np.where(visible, v, -np.inf).max(1)
     bounds = np.stack([np.floor(top - 0.5), np.ceil(bottom + 0.5), np.floor(left - 0.5), np.ceil(right + 0.5)], 1)
     limits = np.array([height, height, width, width])
-    return np.clip(np.nan_to_num(bounds, posinf=0, neginf=0), 0, limits).astype(int)
+    return np.clip(np.nan_to_num(bounds, posinf=0, neginf=0), 0, limits).astype(int), z.min(1)

@@ -26,17 +26,17 @@ def semseg(scene: Scene, surface: Surface, classes: int) -> Tensor:
     ids = scene.rows[:, 17].astype(int)
     if classes == 13:
         ids = np.asarray(NYU40_TO_13)[ids]
-    return _per_row(ids, surface).to(torch.uint8)
+    return per_row(ids, surface).to(torch.uint8)
 
 
 def instances(scene: Scene, surface: Surface) -> Tensor:
     """(H, W) int32 instance numbers, one an object; walls, floor and ceiling have their own."""
-    return _per_row(scene.rows[:, 18].astype(int), surface)
+    return per_row(scene.rows[:, 18].astype(int), surface)
 
 
 def parts(scene: Scene, surface: Surface) -> Tensor:
     """(H, W) uint8 person parts: 0 background, 1 head ... 6 lower leg; all 255 where nobody is in view."""
-    found = _per_row(scene.rows[:, 19].astype(int), surface).to(torch.uint8)
+    found = per_row(scene.rows[:, 19].astype(int), surface).to(torch.uint8)
     return found if bool((found > 0).any()) else torch.full_like(found, IGNORE)
 
 
@@ -89,12 +89,26 @@ def holes(scene: Scene, surface: Surface, noise: np.random.Generator) -> Tensor:
     The projector's shadow beside near objects, grazing and shiny surfaces, glass and screens, what is too far,
     and a little speckle.
     """
-    height, width = surface.depth.shape
-    device = surface.depth.device
+    width = surface.depth.shape[1]
     disparity = (519.0 * width / 640 * BASELINE) / surface.depth
     shadow = torch.zeros_like(surface.depth, dtype=torch.bool)
     for k in range(1, max(2, round(16 * width / 640)) + 1):
         shadow[:, k:] |= disparity[:, :-k] - disparity[:, k:] >= k
+    return shadow | speckled(scene, surface, noise, GRAZING, 0.997) | (surface.depth > FAR)
+
+
+def speckled(scene: Scene, surface: Surface, noise: np.random.Generator, grazing: float, speckle_from: float) -> Tensor:
+    """(H, W) bool: patches of shiny materials, half of the grazing surfaces, and a little speckle.
+
+    Args:
+        scene: its materials tell what is shiny.
+        surface: from `trace`.
+        noise: source of the patches and the speckle.
+        grazing: cosine between surface and ray below which half of the pixels are lost.
+        speckle_from: a uniform number in [0, 1) above this is a lost pixel.
+    """
+    height, width = surface.depth.shape
+    device = surface.depth.device
     blotches = torch.from_numpy(noise.random((1, 1, 9, 12), dtype=np.float32)).to(device)
     blotch = F.interpolate(blotches, size=(height, width), mode="bilinear", align_corners=False)[0, 0]
     speckle = torch.from_numpy(noise.random((height, width), dtype=np.float32)).to(device)
@@ -102,10 +116,11 @@ def holes(scene: Scene, surface: Surface, noise: np.random.Generator) -> Tensor:
         height, width
     )
     shiny = 0.6 * blotch + 0.4 * speckle < chance * 0.8
-    grazing = (surface.facing < GRAZING) & (speckle < 0.5)
-    return shadow | ((chance > 0) & shiny) | grazing | (surface.depth > FAR) | (speckle > 0.997)
+    lost = (surface.facing < grazing) & (speckle < 0.5)
+    return ((chance > 0) & shiny) | lost | (speckle > speckle_from)
 
 
-def _per_row(values: np.ndarray, surface: Surface) -> Tensor:
+def per_row(values: np.ndarray, surface: Surface) -> Tensor:
+    """(H, W) int32 map of a value a primitive."""
     table = torch.from_numpy(values.astype(np.int32)).to(surface.row.device)
     return table[surface.row.flatten().long()].view_as(surface.row)

@@ -147,3 +147,8 @@ def solid(rgb: tuple[float, float, float], texture: str = "plain", **settings: A
 def fitted(g: np.random.Generator, names: tuple[str, ...], **settings: Any) -> Material:
     """A picture-like texture that fills each face once."""
     return Material(pick(g, names), (colour(g), colour(g), colour(g)), 0.0, **settings)
+
+
+def scaled(rgb: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
+    """A lighter or darker albedo."""
+    return min(0.9, rgb[0] * factor), min(0.9, rgb[1] * factor), min(0.9, rgb[2] * factor)

@@ -149,14 +149,19 @@ def transform(rows: np.ndarray, x: float, y: float, z: float, yaw: float) -> np.
     return out
 
 
+def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Inner product of two vectors of three maps."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
 def to_local(origin: np.ndarray, centre: np.ndarray, half: np.ndarray, rotation: np.ndarray):
     """Local origins (N, 3) and direction maps (N, 3, 3) of a ray origin for all primitives, in float64."""
     maps = rotation.transpose(0, 2, 1) / half[:, :, None]
     return (maps @ (np.asarray(origin) - centre)[:, :, None])[:, :, 0], maps
 
 
-def _mapped(row, dirs):
-    """One local direction component: row · (dx, dy, dz), skipping zero coefficients."""
+def mapped(row, dirs):
+    """One local component of a world vector: row · (x, y, z), skipping zero coefficients."""
     out = None
     for coefficient, d in zip(row, dirs, strict=True):
         if abs(coefficient) > 1e-9:
@@ -180,7 +185,7 @@ def hit(kind: int, origin, maps, k: float, dirs, inverses, absolutes) -> tuple[T
     """
     if kind == BOX:
         return _hit_box(origin, maps, dirs, inverses, absolutes)
-    dx, dy, dz = (_mapped(row, dirs) for row in maps)
+    dx, dy, dz = (mapped(row, dirs) for row in maps)
     return _CURVED[kind](origin, dx, dy, dz, k)
 
 
@@ -193,7 +198,7 @@ def _hit_box(origin, maps, dirs, inverses, absolutes):
             j = used[0]
             middle, extent = inverses[j] * (-o / row[j]), absolutes[j] * (1.0 / abs(row[j]))
         else:
-            inverse = _mapped(row, dirs).reciprocal()
+            inverse = mapped(row, dirs).reciprocal()
             middle, extent = inverse * -o, inverse.abs()
         enter, leave = middle - extent, middle + extent
         near = enter if near is None else torch.maximum(near, enter)

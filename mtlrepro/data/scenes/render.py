@@ -6,23 +6,21 @@ whatever the number of threads. Primitives are tested inside their screen bounds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from mtlrepro.data.scenes import daylight
 from mtlrepro.data.scenes.camera import NEAR, rays, screen_bounds
-from mtlrepro.data.scenes.primitives import BOX, CAPSULE, CONE, hit, to_local
+from mtlrepro.data.scenes.daylight import BIAS, COARSE, soften
+from mtlrepro.data.scenes.primitives import BOX, CAPSULE, CONE, dot, hit, to_local
 from mtlrepro.data.scenes.scene import Scene
 from mtlrepro.data.scenes.textures import lookup
 
-SHADOW_STRIDE = 3
-"""Shadow rays are cast from every third pixel of every third row: soft edges, a ninth of the work."""
-BIAS = 0.02
-"""Metres between a surface and the start of its shadow ray."""
+HIDDEN = 0.999
+"""What is drawn at less than this share of a primitive's least depth hides it, whatever the rounding."""
 
 
 @dataclass
@@ -50,18 +48,20 @@ class Surface:
 
 
 def trace(scene: Scene, pose: np.ndarray, height: int, width: int, device: torch.device) -> Surface:
-    """Nearest surface along every pixel's ray; the room closes the view, so every ray hits something."""
-    directions = rays(pose, height, width, device)
+    """Nearest surface along every pixel's ray; the room, or the sky, closes the view, so every ray hits something."""
+    directions = rays(scene.lens, pose, height, width, device)
     inverses = tuple(d.reciprocal() for d in directions)
     absolutes = tuple(i.abs() for i in inverses)
     origins, maps = to_local(pose[:3, 3], scene.rows[:, 1:4], scene.rows[:, 4:7], scene.rows[:, 7:16].reshape(-1, 3, 3))
     depth = torch.full((height, width), float("inf"), device=device)
     row = torch.zeros((height, width), dtype=torch.int32, device=device)
-    bounds = screen_bounds(scene.rows, pose, height, width)
+    bounds, nearest = screen_bounds(scene.lens, scene.rows, pose, height, width)
     for i, (top, bottom, left, right) in enumerate(bounds.tolist()):
         if bottom <= top or right <= left:
             continue
         window = (slice(top, bottom), slice(left, right))
+        if float(depth[window].max()) < HIDDEN * nearest[i]:
+            continue
         parts = [tuple(t[window] for t in group) for group in (directions, inverses, absolutes)]
         t, entered = hit(int(scene.rows[i, 0]), origins[i].tolist(), maps[i].tolist(), float(scene.rows[i, 16]), *parts)
         nearer = entered & (t > NEAR) & (t < depth[window])
@@ -100,11 +100,11 @@ def _surface(scene: Scene, pose: np.ndarray, depth: Tensor, row: Tensor, directi
     v = torch.where(fit, (1 - v[1]) * 0.5, v[0] * -scale)
     u, v = torch.where(turn, v, u), torch.where(turn, u, v)
     normal = [m[j] * local[0] + m[3 + j] * local[1] + m[6 + j] * local[2] for j in range(3)]
-    length = _dot(normal, normal).clamp_min(1e-20).sqrt().reciprocal()
+    length = dot(normal, normal).clamp_min(1e-20).sqrt().reciprocal()
     normal = [n * length for n in normal]
-    along = _dot(normal, directions)
+    along = dot(normal, directions)
     away = torch.where(along > 0, -torch.ones_like(along), torch.ones_like(along))
-    reach = _dot(directions, directions).sqrt()
+    reach = dot(directions, directions).sqrt()
     return Surface(depth, row, point, [n * away for n in normal], along.abs() / reach, u, v, directions)
 
 
@@ -142,10 +142,6 @@ def _local_normal(kind: Tensor, k: Tensor, q: list[Tensor], h: list[Tensor]):
     return (nx, ny, nz), u, v
 
 
-def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
 def _materials(scene: Scene) -> np.ndarray:
     """(N, 2 + 1 + 9 + 3): repeat, turn, texture, three colours, gloss, emit, hole."""
     return np.array(
@@ -165,7 +161,7 @@ def _materials(scene: Scene) -> np.ndarray:
 
 
 def shade(scene: Scene, surface: Surface, grain: Tensor) -> Tensor:
-    """(3, H, W) uint8 picture: textured Lambert surfaces, highlights, one shadow-casting light, camera response.
+    """(3, H, W) uint8 picture: textured Lambert surfaces, highlights, shadows of the main light, camera response.
 
     Args:
         scene: materials and lights.
@@ -185,13 +181,17 @@ def shade(scene: Scene, surface: Surface, grain: Tensor) -> Tensor:
         .index_select(0, flat)
         .view(height, width)
     )
-    focal = 519.0 * width / 640
+    focal = scene.lens.focal * width / scene.lens.width
     extent = torch.where(repeat == 0, torch.full_like(repeat, 0.7), repeat)
     footprint = surface.depth / (focal * surface.facing.clamp_min(0.15).sqrt()) / extent
     m1, m2, pattern = lookup(per_pixel(0), surface.u, surface.v, footprint)
     gloss, emit = per_pixel(10), per_pixel(11)
     lit = _light(scene, surface, gloss)
-    corner = _occlusion(scene, surface)
+    if scene.daylight is None:
+        corner = _occlusion(scene, surface)
+    else:
+        lit = [a + b for a, b in zip(lit, daylight.sunlight(scene, scene.daylight, surface, gloss), strict=True)]
+        corner = daylight.openness(surface)
     radius = _radius(height, width, device)
     vignette = 1 - scene.vignette * radius
     channels = []
@@ -200,6 +200,8 @@ def shade(scene: Scene, surface: Surface, grain: Tensor) -> Tensor:
         albedo = base + (one - base) * m1
         albedo = (albedo + (two - albedo) * m2) * pattern
         radiance = albedo * (lit[c] + scene.ambient[c] * corner + emit) + lit[3 + c]
+        if scene.daylight is not None:
+            radiance = daylight.haze(scene.daylight, surface, radiance, c)
         value = radiance * vignette * (scene.exposure * scene.tint[c])
         value = value / (1 + 0.25 * value)  # soft shoulder instead of hard clipping
         value = value.clamp_min(0).sqrt() + grain[c] * scene.noise
@@ -210,16 +212,16 @@ def shade(scene: Scene, surface: Surface, grain: Tensor) -> Tensor:
 def _light(scene: Scene, surface: Surface, gloss: Tensor) -> list[Tensor]:
     """Diffuse irradiance (three maps) and highlight radiance (three maps)."""
     out = [torch.zeros_like(surface.depth) for _ in range(6)]
-    reach = _dot(surface.direction, surface.direction).sqrt()
+    reach = dot(surface.direction, surface.direction).sqrt()
     to_eye = [-d / reach for d in surface.direction]
     for i, light in enumerate(scene.lights):
         delta = [float(light[j]) - surface.point[j] for j in range(3)]
-        square = _dot(delta, delta).clamp_min(0.05)
+        square = dot(delta, delta).clamp_min(0.05)
         inverse = square.sqrt().reciprocal()
-        cosine = _dot(surface.normal, delta) * inverse
+        cosine = dot(surface.normal, delta) * inverse
         strength = cosine.clamp_min(0) / square
         mid = [d * inverse + e for d, e in zip(delta, to_eye, strict=True)]
-        bend = _dot(surface.normal, mid) / _dot(mid, mid).clamp_min(1e-6).sqrt()
+        bend = dot(surface.normal, mid) / dot(mid, mid).clamp_min(1e-6).sqrt()
         for _ in range(5):
             bend = bend * bend  # to the 32nd power
         if i == 0:
@@ -234,8 +236,7 @@ def _light(scene: Scene, surface: Surface, gloss: Tensor) -> list[Tensor]:
 
 def _shadow(scene: Scene, surface: Surface, light: np.ndarray) -> Tensor:
     """Fraction of the main light that arrives, from a coarse grid of shadow rays."""
-    grid = (slice(SHADOW_STRIDE // 2, None, SHADOW_STRIDE),) * 2
-    point = [(p + n * BIAS)[grid] for p, n in zip(surface.point, surface.normal, strict=True)]
+    point = [(p + n * BIAS)[COARSE] for p, n in zip(surface.point, surface.normal, strict=True)]
     # Rays run from the light to the surface: one common origin, so the primitives' local frames are shared.
     direction = tuple(p - float(light[j]) for j, p in enumerate(point))
     inverses = tuple(d.reciprocal() for d in direction)
@@ -249,8 +250,7 @@ def _shadow(scene: Scene, surface: Surface, light: np.ndarray) -> Tensor:
             int(rows[i, 0]), origins[i].tolist(), maps[i].tolist(), float(rows[i, 16]), direction, inverses, absolutes
         )
         blocked |= entered & (t > 0) & (t < 0.995)
-    visible = 1 - 0.85 * blocked.float()
-    return F.interpolate(visible[None, None], size=surface.depth.shape, mode="bilinear", align_corners=False)[0, 0]
+    return soften(1 - 0.85 * blocked.float(), surface)
 
 
 def _occlusion(scene: Scene, surface: Surface) -> Tensor:

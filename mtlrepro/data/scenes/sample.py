@@ -55,6 +55,6 @@ def render(
         "edges": labels.edges(ids),
         "saliency": labels.saliency(scene, instance),
         "parts": labels.parts(scene, surface),
-        "intrinsics": torch.from_numpy(intrinsics(height, width)).float().to(device),
+        "intrinsics": torch.from_numpy(intrinsics(scene.lens, height, width)).float().to(device),
         "pose": torch.from_numpy(pose).float().to(device),
     }

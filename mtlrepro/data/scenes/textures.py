@@ -373,6 +373,85 @@ def _cork(ink):
     )
 
 
+def _asphalt(ink):
+    patch = _step(ink.fractal(3, octaves=3), 0.58, 0.04)
+    crack = (np.abs(ink.fractal(5, octaves=4) - 0.5) < 0.004) * (ink.noise(4) > 0.55) * 0.5
+    return 0.5 * patch, crack, 0.78 + 0.22 * ink.fractal(48, octaves=3)
+
+
+def _clouds(ink):
+    return np.clip(ink.fractal(3, octaves=6) * 3.2 - 1.45, 0, 1), 0.0, 1.0
+
+
+def _foliage(ink):
+    clump = ink.fractal(9, octaves=5)
+    return _step(clump, 0.5, 0.3), _step(ink.noise(40), 0.75, 0.2) * 0.5, 0.3 + 0.7 * _step(clump, 0.45, 0.35)
+
+
+def _facade(ink, half_width=0.22, top=0.2, bottom=0.74, bars=(0.0,)):
+    """Four storeys of four windows: m1 is glass, m2 the frames and sills."""
+    fu, fv, tone = ink.cells(4, 4)
+    x = np.abs(fu - 0.5)
+    pane = (x < half_width) & (fv > top) & (fv < bottom)
+    frame = (x < half_width + 0.05) & (fv > top - 0.05) & (fv < bottom + 0.06) & ~pane
+    for bar in bars:
+        frame |= pane & (np.abs(fu - 0.5 - bar) < 0.015)
+    wall = 0.85 + 0.15 * ink.fractal(12)
+    return pane & ~frame, frame * 1.0, np.where(pane, 0.45 + 0.55 * tone, wall)
+
+
+def _balconies(ink):
+    m1, m2, shade = _facade(ink, 0.3, 0.12, 0.92, (-0.1, 0.1))
+    f = ink.v * 4 % 1
+    rail = (f > 0.62) & (f < 0.95) & (np.floor(ink.u * 4) % 2 > 0)
+    return m1 & ~rail, np.maximum(m2, rail * (0.6 + 0.4 * (ink.u * 64 % 1 > 0.5))), np.where(rail, 0.8, shade)
+
+
+def _ribbons(ink):
+    f = ink.v * 4 % 1
+    glass, bar = (f > 0.22) & (f < 0.78), (ink.u * 12 % 1) < 0.08
+    _, _, tone = ink.cells(12, 4)
+    return glass & ~bar, (glass & bar) * 0.9, np.where(glass, 0.5 + 0.5 * tone, 0.9 + 0.1 * ink.noise(16))
+
+
+def _shops(ink):
+    """Two shop windows under a band of lettering, fitted to a ground floor."""
+    fu, _, tone = ink.cells(4, 1)
+    glass = (np.abs(fu - 0.5) < 0.42) & (ink.v > 0.34) & (ink.v < 0.94)
+    letters = (ink.v > 0.1) & (ink.v < 0.25) & (ink.noise(40, 4) > 0.55)
+    return glass * 1.0, letters * 1.0, np.where(glass, 0.35 + 0.65 * ink.fractal(12), 0.75 + 0.25 * tone)
+
+
+def _ring_sign(ink):
+    r = np.hypot(ink.u - 0.5, ink.v - 0.5)
+    return (r > 0.32) * 1.0, (np.abs(ink.u - 0.5) < 0.06) * (r < 0.22) * 1.0, 1.0
+
+
+def _arrow_sign(ink):
+    x, y = np.abs(ink.u - 0.5), ink.v
+    arrow = ((x < 0.07) & (y > 0.3) & (y < 0.8)) | ((x < (y - 0.15) * 0.6) & (y < 0.42))
+    edge = np.minimum(np.minimum(ink.u, 1 - ink.u), np.minimum(ink.v, 1 - ink.v)) < 0.06
+    return np.where(arrow | edge, 1.0, 0.0), 0.0, 1.0
+
+
+def _signals(ink):
+    """Three lamps above each other: m1 is the lit one."""
+    r = np.hypot((ink.u - 0.5) * 0.4, (ink.v * 3 % 1 - 0.5) / 3)
+    lamp = r < 0.12
+    return (lamp & (ink.v < 0.34)) * 1.0, (lamp & (ink.v >= 0.34)) * 0.15, 1.0
+
+
+def _cabin(ink):
+    """A side of windows: glass between posts, for buses and vans."""
+    glass = (ink.v > 0.16) & (ink.v < 0.5) & ((ink.u * 6 % 1) > 0.1) & (ink.u > 0.03) & (ink.u < 0.97)
+    stripe = (ink.v > 0.66) & (ink.v < 0.76)
+    return glass * 1.0, stripe * 0.8, np.where(glass, 0.6 + 0.4 * ink.fractal(6), 1.0)
+
+
+def _planting(ink):
+    return ink.fractal(10, octaves=5), 0.4 * _step(ink.noise(24), 0.7, 0.2), 0.6 + 0.4 * ink.fractal(40, octaves=3)
+
+
 _DRAW = {
     name[1:]: value
     for name, value in list(globals().items())
@@ -391,6 +470,8 @@ _DRAW |= {
     "screen2": _screen,
     "folds2": lambda ink: _folds(ink, 9),
     "weave_coarse": lambda ink: _weave(ink, 20),
+    "facade_tall": lambda ink: _facade(ink, 0.17, 0.1, 0.86, ()),
+    "facade_wide": lambda ink: _facade(ink, 0.34, 0.26, 0.7, (-0.12, 0.12)),
 }
 TEXTURES = {name: i for i, name in enumerate(_DRAW)}
 """Texture name -> atlas index."""
