@@ -1,7 +1,7 @@
 """Datasets by name or by description file, without importing any of them before it is used.
 
-A *generated* dataset needs no files (`scenes`). A dataset *on disk* is one description in TOML
-(`mtlrepro.data.description`): the built-in ones lie in `layouts/`, a user's own is named by its path.
+A *generated* dataset needs no files (`scenes`, `scenes_taskonomy`, `streets`). A dataset *on disk* is one description
+in TOML (`mtlrepro.data.description`): the built-in ones lie in `layouts/`, a user's own is named by its path.
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ LAYOUTS = Path(__file__).parent / "layouts"
 
 DATASETS = Registry(
     "dataset",
-    {"scenes": "mtlrepro.data.scenes.dataset:Scenes", "nyuv2": "mtlrepro.data.folder:Folder"},
+    {
+        "scenes": "mtlrepro.data.scenes.dataset:Scenes",
+        "scenes_taskonomy": "mtlrepro.data.scenes.taskonomy:TaskonomyScenes",
+        "streets": "mtlrepro.data.scenes.streets.dataset:Streets",
+        "nyuv2": "mtlrepro.data.folder:Folder",
+        "nyuv2_13": "mtlrepro.data.folder:Folder",
+        "nyuv2_depth": "mtlrepro.data.folder:Folder",
+        "cityscapes_7": "mtlrepro.data.folder:Folder",
+        "taskonomy": "mtlrepro.data.folder:Folder",
+    },
 )
 
 GENERATED_LENGTH = {"train": 795, "val": 654}
@@ -105,10 +114,28 @@ def dataset_info(name: str, options: Options = ()) -> DatasetInfo:
     return importlib.import_module("mtlrepro.data.description").load(description).info
 
 
+def dataset_length(name: str, split: str) -> int | None:
+    """The number of samples of a whole split, without its files: exact where the description knows it, else about.
+
+    None where the description says nothing, or there is no such split.
+
+    Raises:
+        SpecError: unknown dataset name or split.
+        DataError: a user's description is missing or wrong.
+    """
+    if split not in GENERATED_LENGTH:
+        raise unknown("split", split, GENERATED_LENGTH)
+    file = description_file(name)
+    if file is None:
+        return GENERATED_LENGTH[split]
+    description = importlib.import_module("mtlrepro.data.description").load(file)
+    return (description.about | description.counts).get(split)
+
+
 def find_dataset(name: str, data_root: Path | str | None = None) -> Path | str:
     """Where a dataset lies, or the reason (one line of text) why it cannot be used.
 
-    All files of both splits must be there (names only, and one sample of each split is decoded). A generated
+    All files of every split must be there (names only, and one sample of each split is decoded). A generated
     dataset lies in this package.
 
     Raises:
@@ -116,7 +143,7 @@ def find_dataset(name: str, data_root: Path | str | None = None) -> Path | str:
     """
     description = description_file(name)
     if description is None:
-        return Path(__file__).parent / name
+        return Path(__file__).parent.joinpath(*target(name).split(":")[0].split(".")[2:-1])
     try:
         folder = importlib.import_module("mtlrepro.data.folder")
         return folder.check(description, _root(name, data_root))
@@ -130,7 +157,7 @@ def describe(name: str = "folder") -> str:
     Raises:
         SpecError: unknown dataset name.
     """
-    module: Any = importlib.import_module("mtlrepro.data.description")
+    module: Any = importlib.import_module("mtlrepro.data.manual")
     if name == "folder":
         return module.FORMAT
     description = description_file(name)

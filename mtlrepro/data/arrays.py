@@ -1,4 +1,4 @@
-"""Files to numpy arrays: PNG, npy and mat, with one error for whatever is wrong with one. Nothing pickled is loaded."""
+"""Files to numpy arrays: PNG, npy, mat and HDF5, with one error for whatever is wrong. Nothing pickled is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mtlrepro.errors import DataError
+from mtlrepro.errors import DataError, MissingExtra
 
 _DAMAGE = (
     OSError,
@@ -80,6 +80,29 @@ def read_mat(file: Path) -> dict[str, Any]:
     except (MatReadError, KeyError, IndexError, UnicodeError, *_DAMAGE) as error:
         raise _damaged(file, error) from None
     return {name: value for name, value in variables.items() if not name.startswith("__")}
+
+
+def read_hdf5(file: Path, name: str) -> np.ndarray:
+    """One array of an HDF5 file.
+
+    Raises:
+        DataError: missing, damaged, or without that array.
+        MissingExtra: h5py is not installed.
+    """
+    try:
+        import h5py
+    except ImportError:
+        mend = 'Install it: pip install "mtlrepro[hdf5]"'
+        raise MissingExtra("HDF5 files need h5py, which is not installed", file=file, mend=mend) from None
+    try:
+        with h5py.File(file, "r") as stream:
+            names = sorted(stream)
+            if isinstance(stream.get(name), h5py.Dataset):
+                return np.asarray(stream[name][()])
+    except (KeyError, RuntimeError, *_DAMAGE) as error:
+        raise _damaged(file, error) from None
+    mend = f"Store it under {name!r}, or restore the file"
+    raise DataError(f"no such array; the file holds {', '.join(names) or 'nothing'}", file=file, field=name, mend=mend)
 
 
 def _damaged(file: Path, error: BaseException) -> DataError:

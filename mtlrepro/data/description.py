@@ -1,4 +1,4 @@
-"""The TOML file that describes a dataset on disk, parsed and checked. `FORMAT` is its manual."""
+"""The TOML file that describes a dataset on disk, parsed and checked. `mtlrepro.data.manual` says what it may hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import colorsys
 import dataclasses
 import hashlib
 import json
-import textwrap
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,56 +15,34 @@ from typing import Any
 from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import DataError, unknown
 
-FORMAT = """\
-A dataset of your own is a folder of images and label maps, and one TOML file that describes it:
-
-    name = "street"                          # shown in reports
-    root = "."                               # where the files are, relative to this file (default: beside it)
-    image = "image/{split}/{id}.jpg"         # RGB or grey, 8 bit
-
-    [splits]                                 # default: train = "train", val = "val"
-    train = "train"                          # what {split} stands for; ids are then found by listing files,
-    val = "lists/val.txt"                    # or a text file with one id a line
-
-    [counts]                                 # optional: the number of samples each split must have
-    train = 367
-
-    [tasks.semseg]
-    path = "semseg/{split}/{id}.png"         # 8-bit PNG of class ids (grey or palette indices)
-    classes = ["sky", "building", "road"]    # names, in id order
-    ignore = [11]                            # stored values that mean "no label"; 255 always does
-    offset = 0                               # added to stored values, -1 where classes are stored from 1
-    palette = [[0, 0, 255], [90, 90, 90], [128, 64, 128]]   # optional, RGB 0..255 a class
-
-    [tasks.depth]
-    path = "depth/{split}/{id}.npy"          # .npy (H, W) or 8/16-bit grey .png; 0 = no measurement
-    unit = 1.0                               # metres a stored 1 stands for (0.001 for millimetres); .png needs it
-
-    [tasks.normals]
-    path = "normals/{split}/{id}.npy"        # .npy (H, W, 3) unit vectors, x right, y down, z forward; zero = invalid
-                                             # or RGB .png holding (v + 1) / 2 * 255; black or mid-grey = invalid
-
-    [tasks.edges]
-    path = "edges/{split}/{id}.png"          # .npy or grey .png with 0 and 1 (or 255)
-    # or, in place of path:
-    # from = "semseg"                        # boundaries of the label map
-    tolerance = 0.0075                       # how far odsF lets a boundary be off, a fraction of the diagonal
-
-Give the tasks you have. An id may contain "/" (a sub-folder). Every label has the size of its image.
-Top-level `max_depth` (metres, default 10) is the far end of the colour map in pictures.
-"""
+MAPS = ("occlusion", "reshading", "keypoints", "texture")
+"""Tasks whose labels are maps of one standardised value."""
 
 TASK_KEYS = {
     "semseg": {"path", "classes", "ignore", "offset", "palette"},
-    "depth": {"path", "unit"},
-    "normals": {"path"},
+    "depth": {"path", "unit", "limit"},
+    "normals": {"path", "mask"},
     "edges": {"path", "from", "tolerance"},
+    **{task: {"path", "mean", "deviation", "mask"} for task in MAPS},
 }
-SUFFIXES = {"semseg": (".png",), "depth": (".npy", ".png"), "normals": (".npy", ".png"), "edges": (".npy", ".png")}
-TOP_KEYS = {"name", "root", "image", "max_depth", "splits", "counts", "tasks"}
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".npy", ".h5")
+SUFFIXES = {
+    "semseg": (".png", ".npy"),
+    "depth": (".npy", ".png", ".h5"),
+    "normals": (".npy", ".png"),
+    "edges": (".npy", ".png"),
+    **dict.fromkeys(MAPS, (".png",)),
+}
+TOP_KEYS = {
+    *("name", "root", "image", "max_depth", "inverse_depth", "numbered"),
+    *("splits", "counts", "about", "tasks"),
+}
 SPLITS = ("train", "val")
 DERIVED_FROM = "semseg"
 """The one task that `from` may name."""
+
+MASKED_BY = "depth"
+"""The one task that `mask` may name."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +55,10 @@ class Labels:
         offset: added to stored values to give class ids (semseg).
         unit: metres a stored 1 stands for (depth).
         tolerance: how far a boundary may be off, a fraction of the image diagonal (edges).
+        limit: stored values from here on mean "no measurement" (depth).
+        mean: what is subtracted from stored values (maps of one value).
+        deviation: what the difference is divided by (maps of one value).
+        mask: the task whose invalid pixels are invalid here too (normals, maps of one value).
     """
 
     path: str | None
@@ -84,48 +66,64 @@ class Labels:
     offset: int = 0
     unit: float = 1.0
     tolerance: float = DatasetInfo.edge_tolerance
+    limit: int | None = None
+    mean: float = 0.0
+    deviation: float = 1.0
+    mask: str | None = None
 
 
 @dataclass(frozen=True)
 class Description:
-    """A parsed description file. Patterns hold `{id}` and may hold `{split}`.
+    """A parsed description file. Patterns hold `{id}` and may hold `{split}`; see `variants` for `{id}[...]`.
 
     Attributes:
         file: the description file.
         name: the dataset's name in reports.
         root: where the files are, as written.
         image: pattern of the images, relative to the root.
-        splits: split -> a value for `{split}`, or the path of an id list (`.txt`).
+        splits: split -> a value for `{split}`, the path of an id list (`.txt`), or the folders its ids lie in.
         counts: split -> number of samples it must have.
         tasks: task -> storage of its labels, in the file's order.
         classes: class names in id order.
         palette: RGB a class.
         max_depth: far end of the depth colour map, metres.
+        inverse_depth: "depth" is a disparity.
+        numbered: the ids of a split are 0, 1, 2 ... without a gap, and its samples come in that order.
+        about: split -> roughly how many samples it has, where `counts` is not known.
     """
 
     file: Path
     name: str
     root: str
     image: str
-    splits: dict[str, str]
+    splits: dict[str, str | tuple[str, ...]]
     counts: dict[str, int]
     tasks: dict[str, Labels]
     classes: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
     max_depth: float = 10.0
+    inverse_depth: bool = False
+    numbered: bool = False
+    about: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def info(self) -> DatasetInfo:
         """What models, metrics and pictures need to know."""
         edges = self.tasks.get("edges", Labels(None))
         return DatasetInfo(
-            self.name, tuple(self.tasks), self.classes, self.palette, self.max_depth, edge_tolerance=edges.tolerance
+            self.name,
+            tuple(self.tasks),
+            self.classes,
+            self.palette,
+            self.max_depth,
+            edge_tolerance=edges.tolerance,
+            inverse_depth=self.inverse_depth,
         )
 
     def digest(self) -> str:
         """Hex SHA-256 of what the description says about samples: not of comments, names, places or colours."""
         said = dataclasses.asdict(self)
-        for silent in ("file", "name", "root", "counts", "palette", "max_depth"):
+        for silent in ("file", "name", "root", "counts", "about", "palette", "max_depth"):
             del said[silent]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
@@ -150,43 +148,15 @@ def load(file: Path | str) -> Description:
     return _Reader(file).description(table)
 
 
-def describe(file: Path | str) -> str:
-    """Plain text: every path, format and expected count of the dataset that a description file describes."""
-    d = load(file)
-    lines = [f"{d.name}: a dataset on disk, described by {d.file.name}", "", f"{d.root}/"]
-    rows = []
-    for split, value in d.splits.items():
-        count = f", {d.counts[split]} of them" if split in d.counts else ""
-        if value.endswith(".txt"):
-            rows.append((value, f"ids of the {split} split, one a line{count}"))
-        else:
-            rows.append((d.image.replace("{split}", value), f"images of the {split} split{count}"))
-    rows.append((d.image, "RGB image, 8 bit"))
-    rows += [_describe_task(d, task, labels) for task, labels in d.tasks.items()]
-    width = max(len(path) for path, _ in rows)
-    lines += [f"  {path:<{width}}  {text}" for path, text in rows]
-    if d.classes:
-        lines += ["", *textwrap.wrap(f"{len(d.classes)} classes: {', '.join(d.classes)}", 100, subsequent_indent="  ")]
-    return "\n".join(lines) + "\n"
+def variants(pattern: str) -> tuple[str, ...]:
+    """The patterns that one with an optional text stands for.
 
-
-def _describe_task(d: Description, task: str, labels: Labels) -> tuple[str, str]:
-    if labels.path is None:
-        return f"({task})", f"{task}: boundaries of the {DERIVED_FROM} labels, needs no file"
-    png = labels.path.lower().endswith(".png")
-    texts = {
-        "semseg": f"8-bit PNG, class id = {_value(labels.offset)}; {', '.join(map(str, labels.ignore))} = no label",
-        "depth": f"{'grey PNG' if png else 'npy (H, W)'}, value x {labels.unit:g} m, 0 = invalid",
-        "normals": "RGB PNG, (v + 1) / 2 * 255, black or mid-grey = invalid"
-        if png
-        else "npy (H, W, 3), unit vectors in [-1, 1], (0, 0, 0) = invalid",
-        "edges": f"{'grey PNG, 0 and 255 (or 1)' if png else 'npy (H, W), 0 and 1'}",
-    }
-    return labels.path, f"{task}: {texts[task]}"
-
-
-def _value(offset: int) -> str:
-    return f"stored value {offset:+d}" if offset else "stored value"
+    Example:
+        >>> variants("rgb/{id}[_domain_rgb].png")
+        ('rgb/{id}_domain_rgb.png', 'rgb/{id}.png')
+    """
+    both = (re.sub(r"\{id\}\[([^\[\]/]*)\]", text, pattern) for text in (r"{id}\1", "{id}"))
+    return tuple(dict.fromkeys(both))
 
 
 def default_palette(n: int) -> tuple[tuple[int, int, int], ...]:
@@ -207,23 +177,20 @@ class _Reader:
         self._known("task", tasks, TASK_KEYS, "tasks")
         if not tasks:
             raise self._error("tasks", "no task is described", "Add a table such as [tasks.semseg]")
-        splits = {s: s for s in SPLITS} | self._get(table, "", "splits", dict, {})
-        counts = self._get(table, "", "counts", dict, {})
-        for field, values, kind in (("splits", splits, str), ("counts", counts, int)):
-            self._known("split", values, SPLITS, field)
-            for key in values:
-                self._get(values, field, key, kind)
         parsed = {name: self._labels(name, labels) for name, labels in tasks.items()}
-        if any(labels.path is None for labels in parsed.values()) and DERIVED_FROM not in parsed:
-            raise self._error("tasks.edges.from", "there is no semseg task", "Describe [tasks.semseg] or give a path")
+        for name, labels in parsed.items():
+            if labels.path is None and DERIVED_FROM not in parsed:
+                mend = f"Describe [tasks.{DERIVED_FROM}] or give a path"
+                raise self._error(f"tasks.{name}.from", f"there is no {DERIVED_FROM} task", mend)
+            if labels.mask is not None and labels.mask not in parsed:
+                mend = f"Describe [tasks.{MASKED_BY}] or leave the mask out"
+                raise self._error(f"tasks.{name}.mask", f"there is no {MASKED_BY} task", mend)
         semseg = tasks.get("semseg", {})
         classes = tuple(semseg.get("classes", ()))
         palette = tuple(tuple(colour) for colour in semseg.get("palette", ())) or default_palette(len(classes))
-        image = self._pattern(table, "", "image", (".jpg", ".jpeg", ".png"))
-        for split, value in splits.items():
-            if not value.endswith(".txt") and "{split}" not in image:
-                mend = f'Put {{split}} into image, or name an id list: {split} = "lists/{split}.txt"'
-                raise self._error(f"splits.{split}", f"image = {image!r} is the same for every split", mend)
+        image = self._pattern(table, "", "image", IMAGE_SUFFIXES)
+        numbered = self._get(table, "", "numbered", bool, False)
+        splits = self._splits(table, image, numbered)
         max_depth = float(self._get(table, "", "max_depth", (int, float), 10.0))
         if not 0 < max_depth < float("inf"):
             raise self._error("max_depth", f"{max_depth} is not a positive number of metres", "Correct it")
@@ -233,12 +200,45 @@ class _Reader:
             root=self._get(table, "", "root", str, "."),
             image=image,
             splits=splits,
-            counts=counts,
+            counts=self._numbers(table, "counts"),
             tasks=parsed,
             classes=classes,
             palette=palette,
             max_depth=max_depth,
+            inverse_depth=self._get(table, "", "inverse_depth", bool, False),
+            numbered=numbered,
+            about=self._numbers(table, "about"),
         )
+
+    def _splits(self, table: dict[str, Any], image: str, numbered: bool) -> dict[str, str | tuple[str, ...]]:
+        """What each split is; one that the file sets to "" does not exist."""
+        given = {split: split for split in SPLITS} | self._get(table, "", "splits", dict, {})
+        self._known("split", given, SPLITS, "splits")
+        splits: dict[str, str | tuple[str, ...]] = {}
+        for split in given:
+            value = self._get(given, "splits", split, (str, list))
+            field, plain = f"splits.{split}", isinstance(value, str) and not value.endswith(".txt")
+            if isinstance(value, list) and not (value and all(isinstance(v, str) and v for v in value)):
+                raise self._error(field, f"{value!r} holds something else than folders", 'Write ["night", "day"]')
+            if plain and value and "{split}" not in image:
+                mend = f'Put {{split}} into image, or name an id list: {split} = "lists/{split}.txt"'
+                raise self._error(field, f"image = {image!r} is the same for every split", mend)
+            if numbered and not plain:
+                raise self._error(field, "the ids of a list or of folders cannot be numbered", "Take numbered out")
+            if value:
+                splits[split] = value if isinstance(value, str) else tuple(value)
+        if not splits:
+            raise self._error("splits", "there is no split", "Give train or val a value")
+        folders = [folder for value in splits.values() if isinstance(value, tuple) for folder in value]
+        twice = next((folder for folder in folders if folders.count(folder) > 1), None)
+        if twice is not None:
+            raise self._error("splits", f"folder {twice!r} is listed twice", "List every folder once")
+        return splits
+
+    def _numbers(self, table: dict[str, Any], field: str) -> dict[str, int]:
+        values = self._get(table, "", field, dict, {})
+        self._known("split", values, SPLITS, field)
+        return {split: self._get(values, field, split, int) for split in values}
 
     def _labels(self, task: str, table: Any) -> Labels:
         field = f"tasks.{task}"
@@ -263,10 +263,32 @@ class _Reader:
         if not 0 < unit < float("inf"):
             raise self._error(f"{field}.unit", f"{unit} is not a positive number of metres", "Correct it")
         ignore = self._get(table, field, "ignore", list, [])
-        if not all(type(v) is int and 0 <= v <= 255 for v in ignore):
-            raise self._error(f"{field}.ignore", f"{ignore} holds something else than ids 0..255", "Correct it")
-        offset = self._get(table, field, "offset", int, 0)
-        return Labels(path, tuple(sorted({*ignore, 255})) if task == "semseg" else (), offset, unit, tolerance)
+        if not all(type(v) is int and -1 <= v <= 255 for v in ignore):
+            raise self._error(f"{field}.ignore", f"{ignore} holds something else than ids -1..255", "Correct it")
+        limit = self._get(table, field, "limit", int) if "limit" in table else None
+        if limit is not None and limit < 1:
+            raise self._error(f"{field}.limit", f"{limit} leaves no value valid", "Give the first invalid value")
+        mean, deviation = (
+            (float(self._get(table, field, k, (int, float))) for k in ("mean", "deviation"))
+            if task in MAPS
+            else (0.0, 1.0)
+        )
+        if not abs(mean) < float("inf") or not 0 < deviation < float("inf"):
+            raise self._error(f"{field}.deviation", f"({mean}, {deviation}) are no mean and deviation", "Correct them")
+        mask = table.get("mask")
+        if mask not in (None, MASKED_BY):
+            raise unknown("mask", str(mask), [MASKED_BY], file=self.file, field=f"{field}.mask")
+        return Labels(
+            path,
+            ignore=tuple(sorted({*ignore, 255})) if task == "semseg" else (),
+            offset=self._get(table, field, "offset", int, 0),
+            unit=unit,
+            tolerance=tolerance,
+            limit=limit,
+            mean=mean,
+            deviation=deviation,
+            mask=mask,
+        )
 
     def _check_classes(self, table: dict[str, Any]) -> None:
         field = "tasks.semseg"
@@ -301,8 +323,8 @@ class _Reader:
                 raise self._error(where, "missing", mend)
             return default
         value = table[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            kinds = kind if isinstance(kind, tuple) else (kind,)
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise self._error(where, f"expected {' or '.join(k.__name__ for k in kinds)}, got {value!r}", "Correct it")
         return value
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mtlrepro.data.arrays import read_npy, read_pixels
-from mtlrepro.data.description import Description, Labels
+from mtlrepro.data.arrays import read_hdf5, read_npy, read_pixels
+from mtlrepro.data.description import MAPS, Description, Labels
 from mtlrepro.errors import DataError
 
 IGNORE = 255
@@ -22,19 +23,31 @@ IGNORE = 255
 UNIT_TOLERANCE = 0.1
 """A stored normal whose length is off by more counts as wrong: 8-bit storage alone costs 0.007."""
 
-UNIT_WRONG = 0.01
-"""Share of wrong normals that a file may hold: labels that were once resized have short vectors along creases."""
+UNIT_WRONG = 0.1
+"""Share of wrong normals that a file may hold: labels that were once resized have short vectors along creases and
+around every invalid pixel."""
 
-PNG_INVALID = 0.02
-"""RGB normals shorter than this are invalid: mid-grey 127 or 128 is 0.0068 long."""
+SHORT = 0.02
+"""Normals shorter than this are invalid: mid-grey 127 or 128 is 0.0068 long, and no direction is left in a resized
+vector that has nearly cancelled out."""
+
+OVERSHOOT = 1e-3
+"""How far rounding and resizing may take the floats of an image out of [0, 1]."""
+
+SIXTEEN_BITS = ("I", "I;16")
+"""Pillow's modes of a grey PNG of 16 bits."""
 
 
 def read_image(file: Path) -> Tensor:
-    """An 8-bit RGB or grey image as (3, H, W) uint8.
+    """An RGB or grey image as (3, H, W): uint8, or float32 in [0, 1] where the file holds floats.
 
     Raises:
-        DataError: missing, damaged, or of another mode.
+        DataError: missing, damaged, of another mode or shape, or with values out of range.
     """
+    return _IMAGE_READERS.get(file.suffix.lower(), _image_pixels)(file)
+
+
+def _image_pixels(file: Path) -> Tensor:
     array, mode = read_pixels(file)
     if mode not in ("RGB", "L"):
         raise DataError(f"image mode is {mode}, expected RGB or L (8 bit)", file=file, mend="Convert it to RGB")
@@ -45,24 +58,68 @@ def read_image(file: Path) -> Tensor:
     )
 
 
-def read_label(task: str, file: Path, labels: Labels, description: Description) -> Tensor:
+def _image_npy(file: Path) -> Tensor:
+    array = read_npy(file, "image")
+    if array.ndim != 3 or array.shape[-1] != 3 or not (array.dtype == np.uint8 or array.dtype.kind == "f"):
+        problem = f"array of shape {array.shape} and dtype {array.dtype}, expected (H, W, 3) floats or uint8"
+        raise DataError(problem, file=file, field="image", mend="Save it in that form")
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32)
+        low, high = float(array.min(initial=0)), float(array.max(initial=0))
+        if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):  # also if one is NaN
+            problem = f"floats from {low:g} to {high:g}, expected [0, 1]"
+            raise DataError(problem, file=file, field="image", mend="Divide by 255, or save 8-bit values as uint8")
+        array = array.clip(0, 1)
+    return _channels_first(array)
+
+
+def _image_hdf5(file: Path) -> Tensor:
+    array = read_hdf5(file, "rgb")
+    if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8:
+        problem = f"array of shape {array.shape} and dtype {array.dtype}, expected (3, H, W) uint8"
+        raise DataError(problem, file=file, field="rgb", mend="Save it in that form")
+    return torch.from_numpy(array)
+
+
+_IMAGE_READERS: dict[str, Callable[[Path], Tensor]] = {".npy": _image_npy, ".h5": _image_hdf5}
+
+
+def read_label(
+    task: str, file: Path, labels: Labels, description: Description, valid: np.ndarray | None = None
+) -> Tensor:
     """One label map in the sample form of its task.
+
+    Args:
+        task: its name.
+        file: where it is.
+        labels: how the task is stored.
+        description: of the dataset.
+        valid: (H, W) bool, pixels outside of which the label is invalid; only for tasks that may have a `mask`.
 
     Raises:
         DataError: missing, damaged, of the wrong dtype or shape, or with a value the task cannot have.
+        MissingExtra: it is an HDF5 file, and h5py is not installed.
     """
-    return _READERS[task](file, labels, description)
+    masks = () if valid is None else (valid,)
+    return _READERS[task](file, labels, description, *masks)
 
 
 def read_semseg(file: Path, labels: Labels, description: Description) -> Tensor:
     """Class ids (H, W) uint8, 255 = ignore."""
-    array = _grey(file, "semseg", ("L", "P"))
+    if file.suffix.lower() == ".png":
+        stored = ids = _grey(file, "semseg", ("L", "P"))
+    else:
+        stored = _npy(file, "semseg", "(H, W) class ids", 2).astype(np.float64)
+        fraction = ~np.isfinite(stored) | (stored != np.floor(stored))
+        if fraction.any():
+            problem = f"label id {stored[fraction][0]:g} ({int(fraction.sum())} such pixels) is not a whole number"
+            raise DataError(problem, file=file, field="semseg", mend="Resize labels by nearest neighbour only")
+        ids = stored.clip(-1, 255).astype(np.int16)
     table, bad = _id_table(len(description.classes), labels)
-    found = np.bincount(array.ravel(), minlength=256)
-    wrong = np.flatnonzero((found > 0) & bad)
-    if len(wrong):
-        value, n, first = int(wrong[0]), len(description.classes), -labels.offset
-        pixels = int(found[value])
+    wrong = bad[ids] | (ids != stored)
+    if wrong.any():
+        value, n, first = int(stored[wrong].min()), len(description.classes), -labels.offset
+        pixels = int((stored == value).sum())
         raise DataError(
             f"label id {value} ({pixels} pixels), but the {n} classes are stored as {first}..{first + n - 1}",
             file=file,
@@ -70,15 +127,17 @@ def read_semseg(file: Path, labels: Labels, description: Description) -> Tensor:
             mend=f"If {value} means no label, add it to ignore = [...] of [tasks.semseg] in {description.file}; "
             "else add its class name to classes there",
         )
-    return torch.from_numpy(table[array])
+    return torch.from_numpy(table[ids])
 
 
 def read_depth(file: Path, labels: Labels, description: Description) -> Tensor:
-    """Metres (H, W) float32, 0 = invalid."""
-    if file.suffix.lower() == ".png":
-        array = _grey(file, "depth", ("L", "I", "I;16"))
-    else:
-        array = _npy(file, "depth", "(H, W) numbers", 2)
+    """Metres (H, W) float32, 0 = invalid; a disparity where the description says `inverse_depth`."""
+    array = _grey(file, "depth", ("L", *SIXTEEN_BITS)) if file.suffix.lower() == ".png" else _depths(file)
+    if labels.limit is not None:
+        if array.dtype == np.uint8 and labels.limit > 256:
+            problem = f"an 8-bit PNG, but values up to {labels.limit - 1} are expected"
+            raise DataError(problem, file=file, field="depth", mend="Store it with 16 bits, in its original unit")
+        array = np.where(array < labels.limit, array, 0)
     metres = array.astype(np.float32) * np.float32(labels.unit)
     if not np.isfinite(metres).all():
         problem = f"{int((~np.isfinite(metres)).sum())} pixels are NaN or infinite"
@@ -89,23 +148,37 @@ def read_depth(file: Path, labels: Labels, description: Description) -> Tensor:
     return torch.from_numpy(metres)
 
 
-def read_normals(file: Path, labels: Labels, description: Description) -> Tensor:
-    """Unit vectors (3, H, W) float32, zero = invalid. Lengths within the tolerance are set to exactly 1."""
+def _depths(file: Path) -> np.ndarray:
+    array = read_hdf5(file, "depth") if file.suffix.lower() == ".h5" else read_npy(file, "depth")
+    return _numbers(array, file, "depth", "(H, W) numbers", 2)
+
+
+def read_normals(file: Path, labels: Labels, description: Description, valid: np.ndarray | None = None) -> Tensor:
+    """Unit vectors (3, H, W) float32, zero = invalid. All but the shortest are scaled to length 1.
+
+    Args:
+        file: RGB PNG or npy.
+        labels: how the task is stored.
+        description: of the dataset.
+        valid: (H, W) bool, pixels outside of which the label is invalid.
+
+    Raises:
+        DataError: missing, damaged, of the wrong shape, not finite, or with many vectors far from unit length.
+    """
     if file.suffix.lower() == ".png":
         array, mode = read_pixels(file)
         if mode != "RGB":
             raise DataError(f"mode is {mode}, expected RGB", file=file, field="normals", mend="Store (v + 1) / 2 * 255")
-        black = (array == 0).all(-1)
+        invalid = (array == 0).all(-1)
         vectors = array.astype(np.float32) * np.float32(2 / 255) - 1
-        length = np.sqrt((vectors * vectors).sum(-1))
-        valid = ~black & (length > PNG_INVALID)
     else:
         vectors = _npy(file, "normals", "(H, W, 3) numbers", 3).astype(np.float32)
-        length = np.sqrt((vectors * vectors).sum(-1))
-        valid = length > 0
+        invalid = np.zeros(vectors.shape[:2], bool)
+    length = np.sqrt((vectors * vectors).sum(-1))
     if not np.isfinite(length).all():
         mend = "Store (0, 0, 0) where there is no normal"
         raise DataError("a normal is NaN or infinite", file=file, field="normals", mend=mend)
+    valid = ~invalid & (length > SHORT) & _fitting(valid, invalid.shape, file, "normals")
     off = np.where(valid, np.abs(length - 1), 0)
     if (off > UNIT_TOLERANCE).sum() > UNIT_WRONG * max(int(valid.sum()), 1):
         worst = float(length.flat[int(off.argmax())])
@@ -116,7 +189,7 @@ def read_normals(file: Path, labels: Labels, description: Description) -> Tensor
             mend="Store unit vectors with components in [-1, 1], and (0, 0, 0) where there is no normal",
         )
     unit = np.where(valid[..., None], vectors / np.where(valid, length, 1)[..., None], 0).astype(np.float32)
-    return torch.from_numpy(np.ascontiguousarray(unit.transpose(2, 0, 1)))
+    return _channels_first(unit)
 
 
 def read_edges(file: Path, labels: Labels, description: Description) -> Tensor:
@@ -130,6 +203,35 @@ def read_edges(file: Path, labels: Labels, description: Description) -> Tensor:
         problem = f"value {wrong} in an edge map that also uses 0 and {top}"
         raise DataError(problem, file=file, field="edges", mend="Store 0 and 1 (in PNG also 0 and 255)")
     return torch.from_numpy((array != 0).astype(np.uint8))
+
+
+def read_map(
+    task: str, file: Path, labels: Labels, description: Description, valid: np.ndarray | None = None
+) -> Tensor:
+    """Standardised values (H, W) float32, NaN = invalid.
+
+    Args:
+        task: its name.
+        file: PNG.
+        labels: how the task is stored.
+        description: of the dataset.
+        valid: (H, W) bool, pixels outside of which the label is invalid.
+
+    Raises:
+        DataError: missing, damaged, or of another mode or size.
+    """
+    array, mode = read_pixels(file)
+    modes = _MAP_MODES.get(task, SIXTEEN_BITS)
+    if mode not in modes:
+        mend = f"Store {task} as {'8-bit RGB' if modes != SIXTEEN_BITS else 'one channel of 16 bits'}"
+        raise DataError(f"PNG mode is {mode}, expected {' or '.join(modes)}", file=file, field=task, mend=mend)
+    values = array.mean(-1) / 255 if mode == "RGB" else array
+    values = ((values - labels.mean) / labels.deviation).astype(np.float32)
+    return torch.from_numpy(np.where(_fitting(valid, values.shape, file, task), values, np.float32("nan")))
+
+
+_MAP_MODES = {"reshading": ("RGB",)}
+"""Pillow's modes of the maps that are not grey with 16 bits."""
 
 
 def boundaries(semseg: Tensor) -> Tensor:
@@ -151,11 +253,12 @@ def boundaries(semseg: Tensor) -> Tensor:
     return torch.where(edge, 1, torch.where(unknown, IGNORE, 0)).to(torch.uint8)
 
 
-_READERS: dict[str, Callable[[Path, Labels, Description], Tensor]] = {
+_READERS: dict[str, Callable[..., Tensor]] = {
     "semseg": read_semseg,
     "depth": read_depth,
     "normals": read_normals,
     "edges": read_edges,
+    **{task: functools.partial(read_map, task) for task in MAPS},
 }
 
 _STORED = {"semseg": "class ids", "depth": "depths", "edges": "edges"}
@@ -173,7 +276,10 @@ def _grey(file: Path, task: str, modes: tuple[str, ...]) -> np.ndarray:
 
 
 def _npy(file: Path, task: str, shape: str, axes: int) -> np.ndarray:
-    array = read_npy(file, task)
+    return _numbers(read_npy(file, task), file, task, shape, axes)
+
+
+def _numbers(array: np.ndarray, file: Path, task: str, shape: str, axes: int) -> np.ndarray:
     if array.ndim == 3 and axes == 2 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != axes or (axes == 3 and array.shape[-1] != 3) or array.dtype.kind not in "fiub":
@@ -182,10 +288,26 @@ def _npy(file: Path, task: str, shape: str, axes: int) -> np.ndarray:
     return array
 
 
+def _fitting(valid: np.ndarray | None, shape: tuple[int, ...], file: Path, task: str) -> Any:
+    """A mask for a label of that shape, True if there is none."""
+    if valid is not None and valid.shape != shape:
+        sizes = ["x".join(map(str, s)) for s in (shape, valid.shape)]
+        problem = f"label is {sizes[0]} (height x width), but what masks it is {sizes[1]}"
+        raise DataError(problem, file=file, field=task, mend="Resize one to the other by nearest neighbour")
+    return True if valid is None else valid
+
+
+def _channels_first(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+
+
 @functools.lru_cache(maxsize=16)
 def _id_table(classes: int, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """Stored value -> class id (255 = ignore), and stored value -> is it out of range."""
-    stored = np.arange(256)
+    """Stored value -> class id (255 = ignore), and stored value -> is it out of range.
+
+    Both have 257 entries: the last, which an index of -1 reads, is for a stored -1.
+    """
+    stored = np.append(np.arange(256), -1)
     ignored = np.isin(stored, labels.ignore)
     ids = stored + labels.offset
     bad = ~ignored & ((ids < 0) | (ids >= classes))

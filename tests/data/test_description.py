@@ -5,7 +5,8 @@ import tomllib
 
 import pytest
 
-from mtlrepro.data.description import FORMAT, default_palette, describe, load
+from mtlrepro.data.description import default_palette, load, variants
+from mtlrepro.data.manual import FORMAT, describe
 from mtlrepro.errors import DataError, ReproError, SpecError
 
 GOOD = """
@@ -21,6 +22,8 @@ ignore = [9]
 path = "depth/{split}/{id}.png"
 unit = 0.001
 """
+
+TEXTURE = '[tasks.texture]\npath = "{id}.png"\nmean = 1'
 
 
 def written(tmp_path, text):
@@ -57,7 +60,7 @@ def test_the_manual_is_itself_a_valid_description(tmp_path):
     manual = "\n".join(line[4:] for line in FORMAT.splitlines() if line.startswith("    "))
     tomllib.loads(manual)
     d = load(written(tmp_path, manual))
-    assert list(d.tasks) == ["semseg", "depth", "normals", "edges"]
+    assert list(d.tasks) == ["semseg", "depth", "normals", "edges", "occlusion"]
     assert d.palette == ((0, 0, 255), (90, 90, 90), (128, 64, 128))
     assert d.splits["val"] == "lists/val.txt"
 
@@ -91,6 +94,7 @@ def test_invalid_toml_names_the_line(tmp_path):
         ("[tasks.semseg]", '[splits]\ntrian = "a"\n[tasks.semseg]', "splits", "Did you mean 'train'?"),
         ("[tasks.semseg]", "[counts]\ntest = 1\n[tasks.semseg]", "counts", "Known: train, val"),
         ("unit = 0.001", 'unit = 0.001\n[tasks.edges]\nfrom = "depth"', "tasks.edges.from", "Known: semseg"),
+        ("unit = 0.001", f"unit = 1\n{TEXTURE}\ndeviation = 2\nmask = 'dept'", "tasks.texture.mask", "Known: depth"),
     ],
 )
 def test_unknown_names_suggest_known_ones(tmp_path, old, new, field, hint):
@@ -107,15 +111,15 @@ def test_unknown_names_suggest_known_ones(tmp_path, old, new, field, hint):
         ('image = "image/{split}/{id}.png"', "", "image", "missing"),
         ("image/{split}/{id}.png", "image/{split}/x.png", "image", "must hold {id} once"),
         ("image/{split}/{id}.png", "image/{splt}/{id}.png", "image", "no placeholder but"),
-        ("image/{split}/{id}.png", "image/{split}/{id}.gif", "image", "is not a .jpg or .jpeg or .png file"),
+        ("image/{split}/{id}.png", "image/{split}/{id}.gif", "image", "is not a .jpg or .jpeg or .png or .npy or .h5"),
         ("image/{split}/{id}.png", "/image/{split}/{id}.png", "image", "is not relative to root"),
         ("image/{split}/{id}.png", "image/{id}.png", "splits.train", "is the same for every split"),
-        ("semseg/{split}/{id}.png", "semseg/{split}/{id}.npy", "tasks.semseg.path", "is not a .png file"),
+        ("semseg/{split}/{id}.png", "semseg/{split}/{id}.jpg", "tasks.semseg.path", "is not a .png or .npy file"),
         ('classes = ["sky", "road"]', "", "tasks.semseg.classes", "missing"),
         ('classes = ["sky", "road"]', "classes = []", "tasks.semseg.classes", "1 to 255 class names"),
         ('classes = ["sky", "road"]', "classes = [1, 2]", "tasks.semseg.classes", "1 to 255 class names"),
-        ("ignore = [9]", "ignore = [256]", "tasks.semseg.ignore", "ids 0..255"),
-        ("ignore = [9]", "ignore = [true]", "tasks.semseg.ignore", "ids 0..255"),
+        ("ignore = [9]", "ignore = [256]", "tasks.semseg.ignore", "ids -1..255"),
+        ("ignore = [9]", "ignore = [true]", "tasks.semseg.ignore", "ids -1..255"),
         ("ignore = [9]", "offset = true", "tasks.semseg.offset", "expected int, got True"),
         ("ignore = [9]", "palette = [[0, 0, 0]]", "tasks.semseg.palette", "for each of 2 classes"),
         ("ignore = [9]", "palette = [[0, 0, 0], [0, 0, 256]]", "tasks.semseg.palette", "of 0..255"),
@@ -128,7 +132,29 @@ def test_unknown_names_suggest_known_ones(tmp_path, old, new, field, hint):
         ("unit = 0.001", "unit = 1\n[tasks.edges]", "tasks.edges.path", "missing"),
         ("[tasks.semseg]", "max_depth = 0\n[tasks.semseg]", "max_depth", "not a positive number"),
         ("[tasks.semseg]", "[counts]\ntrain = 1.5\n[tasks.semseg]", "counts.train", "expected int, got 1.5"),
-        ("[tasks.semseg]", "[splits]\ntrain = 1\n[tasks.semseg]", "splits.train", "expected str, got 1"),
+        ("[tasks.semseg]", "[splits]\ntrain = 1\n[tasks.semseg]", "splits.train", "expected str or list, got 1"),
+        ("ignore = [9]", "ignore = [-2]", "tasks.semseg.ignore", "ids -1..255"),
+        ("[tasks.semseg]", "inverse_depth = 1\n[tasks.semseg]", "inverse_depth", "expected bool, got 1"),
+        ("[tasks.semseg]", "[splits]\ntrain = []\n[tasks.semseg]", "splits.train", "else than folders"),
+        ("[tasks.semseg]", "[splits]\ntrain = ['a', 1]\n[tasks.semseg]", "splits.train", "else than folders"),
+        ("[tasks.semseg]", "[splits]\ntrain = ''\nval = ''\n[tasks.semseg]", "splits", "there is no split"),
+        (
+            "[tasks.semseg]",
+            "[splits]\ntrain = ['a']\nval = ['b', 'a']\n[tasks.semseg]",
+            "splits",
+            "'a' is listed twice",
+        ),
+        (
+            "[tasks.semseg]",
+            "numbered = true\n[splits]\nval = 'val.txt'\n[tasks.semseg]",
+            "splits.val",
+            "cannot be numb",
+        ),
+        ("[tasks.semseg]", "[about]\ntrain = '9'\n[tasks.semseg]", "about.train", "expected int, got '9'"),
+        ("unit = 0.001", "unit = 1\nlimit = 0", "tasks.depth.limit", "0 leaves no value valid"),
+        ("unit = 0.001", f"unit = 1\n{TEXTURE}", "tasks.texture.deviation", "missing"),
+        ("unit = 0.001", 'unit = 1\n[tasks.texture]\npath = "{id}.npy"', "tasks.texture.path", "is not a .png file"),
+        ("unit = 0.001", f"unit = 1\n{TEXTURE}\ndeviation = 0", "tasks.texture.deviation", "(1.0, 0.0) are no"),
     ],
 )
 def test_wrong_values_name_their_key(tmp_path, old, new, field, problem):
@@ -145,13 +171,24 @@ def test_tasks_are_needed(tmp_path):
     assert "expected a table" in refused(tmp_path, head + "[tasks]\ndepth = 3", DataError).problem
     error = refused(tmp_path, head + '[tasks.edges]\nfrom = "semseg"', DataError)
     assert "there is no semseg task" in error.problem
+    error = refused(tmp_path, head + f"{TEXTURE}\ndeviation = 2\nmask = 'depth'", DataError)
+    assert error.field == "tasks.texture.mask"
+    assert "there is no depth task" in error.problem
 
 
 def test_digest_follows_meaning_not_words(tmp_path):
     digest = load(written(tmp_path, GOOD)).digest()
     same = "# a comment\n" + GOOD.replace('name = "street"', 'name = "road"\nroot = "elsewhere"\nmax_depth = 3')
     assert load(written(tmp_path, same)).digest() == digest
-    for old, new in (("0.001", "0.01"), ("[9]", "[8]"), ("depth/{split}", "far/{split}"), ('"sky"', '"air"')):
+    about = GOOD.replace("[tasks.semseg]", "[about]\ntrain = 9\n[tasks.semseg]")
+    assert load(written(tmp_path, about)).digest() == digest
+    for old, new in (
+        ("0.001", "0.01"),
+        ("0.001", "0.001\nlimit = 9"),
+        ("[9]", "[8]"),
+        ("depth/{split}", "far/{split}"),
+        ('"sky"', '"air"'),
+    ):
         assert load(written(tmp_path, GOOD.replace(old, new))).digest() != digest
 
 
@@ -181,3 +218,24 @@ def test_how_far_a_boundary_may_be_off(tmp_path, source):
         error = refused(tmp_path, edges + f"tolerance = {value}")
         assert error.field == "tasks.edges.tolerance"
     assert refused(tmp_path, GOOD + "tolerance = 0.01").field == "tasks.depth"
+
+
+def test_what_a_description_may_say_of_splits(tmp_path):
+    d = load(written(tmp_path, GOOD.replace("[tasks.semseg]", "[splits]\nval = ''\n[tasks.semseg]")))
+    assert d.splits == {"train": "train"}
+    folders = "inverse_depth = true\n[splits]\ntrain = ['a', 'b']\nval = ['c']\n[about]\nval = 7\n[tasks.semseg]"
+    text = GOOD.replace("image/{split}/", "image/").replace("[tasks.semseg]", folders)
+    d = load(written(tmp_path, text))
+    assert d.splits == {"train": ("a", "b"), "val": ("c",)}
+    assert d.about == {"val": 7}
+    assert d.info.inverse_depth
+    assert "2 folders of the train split: a, b" in describe(d.file)
+    assert re.search(
+        r"image/\{id\}\.png\s+images of the val split, about 7, in the folders named below", describe(d.file)
+    )
+
+
+def test_optional_texts_in_file_names():
+    assert variants("d/{id}[_depth].png") == ("d/{id}_depth.png", "d/{id}.png")
+    for plain in ("d/{id}.png", "d[1]/{id}.png", "{id}/x[1].png"):
+        assert variants(plain) == (plain,)

@@ -78,6 +78,42 @@ def test_ids_may_lie_in_sub_folders(street):
     assert dataset[7]["image"].shape == (3, 32, 32)
 
 
+def test_ids_come_in_the_order_of_text_or_of_numbers(street):
+    for kind, end in (("image", "png"), ("semseg", "png"), ("depth", "npy")):
+        folder = street.parent / kind / "train"
+        for i in range(8, 11):
+            shutil.copy(folder / f"0.{end}", folder / f"{i}.{end}")
+    assert Folder(street, "train").ids[:4] == ["0", "1", "10", "2"]
+    edited(street, ('name = "tiny"', 'name = "tiny"\nnumbered = true'))
+    assert Folder(street, "train").ids == [str(i) for i in range(11)]
+    (street.parent / "image/train/3.png").rename(street.parent / "image/train/03.png")
+    error = refused(street)
+    assert error.file == street.parent / "image/train/3.png"
+    assert "one with the id '03'" in error.problem
+
+
+def test_an_optional_text_is_in_all_names_or_in_none(street):
+    edited(street, ("semseg/{split}/{id}.png", "semseg/{split}/{id}[_ids].png"))
+    assert len(Folder(street, "train")) == 8
+    folder = street.parent / "semseg/train"
+    for i in range(8):
+        (folder / f"{i}.png").rename(folder / f"{i}_ids.png")
+    dataset = Folder(street, "train")
+    assert dataset.files()[1] == "semseg/train/0_ids.png"
+    assert dataset[0]["semseg"].shape == (32, 32)
+    (folder / "5_ids.png").rename(folder / "5.png")
+    error = refused(street)
+    assert error.file == folder / "5_ids.png"
+    assert "1 of 8 semseg files" in error.problem
+
+
+def test_check_passes_over_a_split_that_does_not_exist(street):
+    edited(street, ("[tasks.semseg]", '[splits]\nval = ""\n[tasks.semseg]'))
+    shutil.rmtree(street.parent / "image" / "val")
+    assert check(street) == street.parent
+    assert "Known: train" in refused(street, "val", kind=SpecError).mend
+
+
 @pytest.mark.parametrize("pattern", ["./image/{split}/{id}.png", "image//{split}/{id}.png"])
 def test_loosely_written_patterns_find_their_files(street, pattern):
     edited(street, ("image/{split}/{id}.png", pattern))
