@@ -25,16 +25,39 @@ def options(**values: Any) -> Options:
 
 
 @dataclass(frozen=True)
+class ExtraData:
+    """A second stream of training samples beside the labelled ones.
+
+    Attributes:
+        name: dataset key; "unlabelled" for the training samples that the label setting leaves without any label;
+            "" for none.
+        tasks: tasks its samples are labelled for.
+        train: number of samples, None for the whole split.
+        options: dataset-specific settings.
+    """
+
+    name: str = ""
+    tasks: tuple[str, ...] = ()
+    train: int | None = None
+    options: Options = ()
+
+
+@dataclass(frozen=True)
 class DataSpec:
-    """Which samples, at which size, changed how.
+    """Which samples, at which size, labelled how, changed how.
 
     Attributes:
         name: dataset key ("nyuv2", "scenes" ...) or the path of a dataset description file.
         size: network input (height, width) in pixels, multiples of 32.
-        augment: key of a training augmentation (`mtlrepro.data.transforms.AUGMENTATIONS`).
+        augment: key of a training augmentation (`mtlrepro.data.augment.AUGMENTATIONS`).
         train: number of training samples, None for the whole split.
         val: number of evaluation samples, None for the whole split.
         options: dataset-specific settings, such as `classes=13` of the embedded scenes.
+        normalise: what the network's input is: "imagenet" (mean 0, deviation 1 there) or "none" (values in [0, 1]).
+        labels: key of a partial-label setting (`mtlrepro.data.partial.SETTINGS`).
+        labels_over: the tasks among which that setting deals out labels, in its column order.
+        unlabelled: percent of the training samples that lose all their labels.
+        extra: a second stream of training samples.
     """
 
     name: str
@@ -43,6 +66,11 @@ class DataSpec:
     train: int | None = None
     val: int | None = None
     options: Options = ()
+    normalise: str = "imagenet"
+    labels: str = "full"
+    labels_over: tuple[str, ...] = ()
+    unlabelled: int = 0
+    extra: ExtraData = ExtraData()
 
 
 @dataclass(frozen=True)
@@ -68,17 +96,19 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class ObjectiveSpec:
-    """What is minimised: an objective key (`mtlrepro.objectives.OBJECTIVES`) and fixed task weights.
+    """What is minimised: an objective key (`mtlrepro.objectives.OBJECTIVES`), task losses and fixed task weights.
 
     Attributes:
         name: objective key.
         weights: (task, weight) pairs; a task that is not named weighs 1.
         options: keyword arguments of the objective.
+        losses: (task, loss) pairs; a task that is not named has its first (`mtlrepro.tasks.base.Task.LOSSES`).
     """
 
     name: str = "supervised"
     weights: Options = ()
     options: Options = ()
+    losses: Options = ()
 
 
 @dataclass(frozen=True)
@@ -90,11 +120,13 @@ class Recipe:
         lr: base learning rate.
         weight_decay: coupled L2 weight decay on all parameters.
         batch: images a step.
-        epochs: passes over the training samples (the last incomplete batch of a pass is dropped).
+        epochs: passes over the training samples.
         momentum: for SGD.
         schedule: key of a learning-rate schedule (`mtlrepro.engine.optim.SCHEDULES`).
-        evaluate_every: epochs between evaluations; 0 evaluates once, at the end. The weights after the last
-            step are the result either way.
+        evaluate_every: epochs between evaluations; 0 evaluates once, at the end. A table's selection rule may read
+            any of them; the checkpoint holds the weights after the last step.
+        extra: images a step from the second stream (`DataSpec.extra`), besides `batch`.
+        drop_last: whether the last incomplete batch of a pass is dropped.
     """
 
     optimizer: str
@@ -105,26 +137,40 @@ class Recipe:
     momentum: float = 0.9
     schedule: str = "poly"
     evaluate_every: int = 0
+    extra: int = 0
+    drop_last: bool = True
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One training run, but for its seed."""
+    """One training run, but for its seed.
+
+    Attributes:
+        needs: runs that must be finished before this one, with the same seed, such as its teachers'.
+    """
 
     data: DataSpec
     model: ModelSpec
     recipe: Recipe
     objective: ObjectiveSpec = ObjectiveSpec()
+    needs: tuple[RunSpec, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Every task of the network, main ones first."""
+        return tuple(dict.fromkeys(self.model.main + self.model.aux))
 
     @property
     def label(self) -> str:
         """A short human name, for logs and reports; not unique."""
-        m = self.model
+        m, o, d = self.model, self.objective, self.data
         tasks = "+".join(m.main)
         extra = [t for t in m.aux if t not in m.main]
-        opts = ",".join(f"{k}={v}" for k, v in m.options)
+        opts = ",".join(f"{k}={v}" for k, v in (*m.options, *o.options))
+        labels = (d.labels if d.labels != "full" else "") + (f"-{d.unlabelled}%" if d.unlabelled else "")
         return (
             f"{m.arch}/{m.backbone}[{tasks}{'|' + '+'.join(extra) if extra else ''}]{'{' + opts + '}' if opts else ''}"
+            f"{'' if o.name == 'supervised' else ' ' + o.name}{' ' + labels if labels else ''}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -216,13 +262,20 @@ def _build(cls: Any, value: Any, file: str | None, field: str) -> Any:
                 raise SpecError(f"missing key {name!r}", file=file, field=field, mend="Add it")
             continue
         hint, where = hints[name], f"{field}.{name}"
-        kwargs[name] = (
-            _build(hint, value[name], file, where) if dataclasses.is_dataclass(hint) else _tuples(value[name])
-        )
+        kwargs[name] = _value(hint, value[name], file, where)
         if not fits(kwargs[name], hint):
             mend = f"Give a value of type {type_name(hint)}"
             raise SpecError(f"unexpected value {value[name]!r}", file=file, field=where, mend=mend)
     return cls(**kwargs)
+
+
+def _value(hint: Any, value: Any, file: str | None, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, file, where)
+    item = get_args(hint)[0] if get_origin(hint) is tuple else None
+    if dataclasses.is_dataclass(item) and isinstance(value, list):
+        return tuple(_build(item, v, file, f"{where}[{i}]") for i, v in enumerate(value))
+    return _tuples(value)
 
 
 def _tuples(value: Any) -> Any:

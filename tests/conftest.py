@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TINY_SIZE = (32, 32)
 TINY = """

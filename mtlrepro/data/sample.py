@@ -8,22 +8,32 @@ Invalid pixels are encoded here once, in the target itself:
 | depth   | (H, W) float32, metres | (B, 1, H, W) float32    | 0                      |
 | normals | (3, H, W) float32      | (B, 3, H, W) float32    | (0, 0, 0)              |
 | edges   | (H, W) uint8, {0, 1}   | (B, 1, H, W) float32    | 255                    |
+| maps    | (H, W) float32         | (B, 1, H, W) float32    | NaN                    |
 
+Depth is inverse depth, without unit, where `DatasetInfo.inverse_depth` says so. Maps are the standardised ones of
+Taskonomy: occlusion, reshading, keypoints and texture.
 Normals are unit vectors in the camera frame (x right, y down, z forward), facing the camera. Which sample
 keys a batch turns into targets, and how, is each task's `collate` (see `mtlrepro.tasks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from mtlrepro.errors import unknown
+
+if TYPE_CHECKING:
+    from mtlrepro.data.crop import Window
+    from mtlrepro.tasks.base import Task
+
 Sample = dict[str, Tensor]
-"""`image` (3, H, W) uint8 RGB, plus one tensor per labelled task as in the table above, all of one size."""
+"""`image` (3, H, W) RGB, uint8 or float32 in [0, 1], plus one tensor per labelled task as in the table above, all of
+one size."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -38,8 +48,9 @@ class DatasetInfo:
         tasks: tasks that every sample carries.
         class_names: names of the semantic classes, in id order; their number is the number of semseg channels.
         palette: RGB 0..255 per class, same order, for pictures.
-        max_depth: metres shown as the far end of the colour map.
+        max_depth: depth shown as the far end of the colour map, in the label's unit.
         edge_tolerance: how far a predicted boundary may be off, as a fraction of the image diagonal.
+        inverse_depth: depth labels are inverse depth, not metres.
     """
 
     name: str
@@ -48,6 +59,7 @@ class DatasetInfo:
     palette: tuple[tuple[int, int, int], ...] = ()
     max_depth: float = 10.0
     edge_tolerance: float = 0.0075
+    inverse_depth: bool = False
 
 
 @runtime_checkable
@@ -66,44 +78,86 @@ class Dataset(Protocol):
 
 
 @dataclass
+class View:
+    """A further view of a batch's samples, for objectives that compare predictions.
+
+    Attributes:
+        image: (B, 3, H, W), as the batch's.
+        targets: task -> tensor as in the module's table, seen from this view.
+        windows: what of the first view it shows, one a sample.
+    """
+
+    image: Tensor
+    targets: dict[str, Tensor]
+    windows: tuple[Window, ...]
+
+    def to(self, device: torch.device | str) -> View:
+        """The same view on another device."""
+        return View(_moved(self.image, device), {k: _moved(v, device) for k, v in self.targets.items()}, self.windows)
+
+
+@dataclass
 class Batch:
     """A training or evaluation batch.
 
     Attributes:
-        image: (B, 3, H, W) float32, normalised with the ImageNet mean and deviation.
-        targets: task -> tensor as in the module's table.
+        image: (B, 3, H, W) float32, normalised as `DataSpec.normalise` says.
+        targets: task -> tensor as in the module's table; all invalid where the sample carries no label.
         labelled: task -> (B,) bool, False where the sample carries no label for the task.
         index: (B,) int64 positions in the dataset.
+        others: further views of the same samples, as many as the objective asked for.
     """
 
     image: Tensor
     targets: dict[str, Tensor]
     labelled: dict[str, Tensor] = field(default_factory=dict)
     index: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    others: tuple[View, ...] = ()
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         return Batch(
-            self.image.to(device, non_blocking=True),
-            {k: v.to(device, non_blocking=True) for k, v in self.targets.items()},
+            _moved(self.image, device),
+            {k: _moved(v, device) for k, v in self.targets.items()},
             self.labelled,  # read on the host to select samples: on the device every step would wait for it
             self.index,
+            tuple(view.to(device) for view in self.others),
         )
 
 
+def _moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+    return tensor.to(device, non_blocking=True)
+
+
+def scaled(image: Tensor) -> Tensor:
+    """RGB (..., 3, H, W), uint8 or float32 in [0, 1], to float32 in [0, 1]."""
+    return image.to(torch.float32, copy=True).div_(255.0) if image.dtype == torch.uint8 else image
+
+
 def normalise(image: Tensor) -> Tensor:
-    """uint8 RGB (..., 3, H, W) to float32 with ImageNet mean 0 and deviation 1."""
+    """RGB (..., 3, H, W), uint8 or float32 in [0, 1], to float32 with ImageNet mean 0 and deviation 1."""
     mean = torch.tensor(IMAGENET_MEAN, device=image.device).view(3, 1, 1)
     std = torch.tensor(IMAGENET_STD, device=image.device).view(3, 1, 1)
+    if image.dtype != torch.uint8:
+        return (image - mean) / std
     # In place: at 480×640 the allocation of temporaries costs several times the arithmetic.
     return image.to(torch.float32, copy=True).div_(255.0).sub_(mean).div_(std)
 
 
-def collate(samples: Sequence[Sample], tasks: Mapping[str, object], indices: Sequence[int]) -> Batch:
-    """Stack samples of one size into a batch with the targets of `tasks` (name -> `Task`)."""
-    return Batch(
-        image=normalise(torch.stack([s["image"] for s in samples])),
-        targets={name: torch.stack([task.collate(s[name]) for s in samples]) for name, task in tasks.items()},  # type: ignore[attr-defined]
-        labelled={name: torch.ones(len(samples), dtype=torch.bool) for name in tasks},
-        index=torch.as_tensor(list(indices)),
-    )
+NORMALISE: dict[str, Callable[[Tensor], Tensor]] = {"imagenet": normalise, "none": scaled}
+"""What a network's input is, by `DataSpec.normalise`."""
+
+
+def normaliser(name: str) -> Callable[[Tensor], Tensor]:
+    """The function behind a key of `NORMALISE` (SpecError for an unknown one)."""
+    if name not in NORMALISE:
+        raise unknown("normalisation", name, NORMALISE, field="data.normalise")
+    return NORMALISE[name]
+
+
+def stack(
+    samples: Sequence[Sample], tasks: Mapping[str, Task], prepare: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Images and targets of samples of one size; every sample carries a label of every task, if only an invalid one."""
+    image = prepare(torch.stack([s["image"] for s in samples]))
+    return image, {name: torch.stack([task.collate(s[name]) for s in samples]) for name, task in tasks.items()}

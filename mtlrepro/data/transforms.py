@@ -1,8 +1,4 @@
-"""Augmentation and resizing of samples: one geometry for the image and all labels.
-
-Augmentations work on samples that already have the network's input size. On NYUD-v2 that size (480×640) is the
-native one, so this is the order of the paper; elsewhere it only swaps a resize with a centre zoom.
-"""
+"""Mirroring, centre zoom and resizing of samples: one geometry for the image and all labels."""
 
 from __future__ import annotations
 
@@ -16,44 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtlrepro.data.draws import Draws
 from mtlrepro.data.sample import Sample
-from mtlrepro.registry import Registry
 
 if TYPE_CHECKING:
     from mtlrepro.tasks.base import Task
 
 Tasks = Mapping[str, "Task"]
-Augmentation = Callable[[Sample, Tasks, Draws], Sample]
-"""(sample, tasks, draws) -> sample of the same size, holding `image` and a label for each of `tasks`."""
 
 SCALES = (1.0, 1.2, 1.5)
-"""Zoom factors on NYUD-v2 (MTI-Net appendix A.2, after PAD-Net)."""
-
-AUGMENTATIONS = Registry(
-    "augmentation",
-    {
-        "none": "mtlrepro.data.transforms:none",
-        "flip": "mtlrepro.data.transforms:flip",
-        "flip_zoom": "mtlrepro.data.transforms:flip_zoom",
-    },
-)
-
-
-def none(sample: Sample, tasks: Tasks, draws: Draws) -> Sample:
-    """The sample as it is."""
-    return sample
-
-
-def flip(sample: Sample, tasks: Tasks, draws: Draws) -> Sample:
-    """Mirrored left to right with probability 0.5."""
-    return flip_sample(sample, tasks) if draws.uniform() < 0.5 else sample
-
-
-def flip_zoom(sample: Sample, tasks: Tasks, draws: Draws) -> Sample:
-    """Mirrored with probability 0.5, then zoomed by 1, 1.2 or 1.5 (MTI-Net appendix A.2)."""
-    flipped = flip(sample, tasks, draws)
-    return zoom_sample(flipped, draws.choice(SCALES), tasks)
+"""Zoom factors on NYUD-v2 (MTI-Net appendix A.2, after PAD-Net), and of the random crops of MTAN, MTPSL and JTR."""
 
 
 def flip_sample(sample: Sample, tasks: Tasks) -> Sample:
@@ -86,11 +53,11 @@ def zoom_sample(sample: Sample, scale: float, tasks: Tasks) -> Sample:
     stacked = _bilinear(torch.cat([image.float(), *(sample[name] for name in vectors)]), grid)
     parts = stacked.split([3, *(len(sample[name]) for name in vectors)])
     fields = dict(zip(vectors, parts[1:], strict=True))
-    out: Sample = {"image": parts[0].round().to(torch.uint8)}
+    out: Sample = {"image": _in_dtype_of(image, parts[0])}
     for name, task in tasks.items():
         moved = sample[name].flatten(-2).index_select(-1, grid.nearest).view_as(sample[name])
         if name in fields:
-            moved = _renormalise(fields[name], (moved != 0).any(0))
+            moved = renormalise(fields[name], (moved != 0).any(0))
         out[name] = task.zoom_values(moved, scale)
     return out
 
@@ -108,7 +75,7 @@ def resize_sample(sample: Sample, size: tuple[int, int], tasks: Tasks) -> Sample
       corners of its steps.
 
     Args:
-        sample: `image` (3, H, W) uint8 and labels of the same size.
+        sample: `image` (3, H, W), uint8 or float32 in [0, 1], and labels of the same size.
         size: destination (height, width).
         tasks: name -> task of the labels to keep.
     """
@@ -120,11 +87,16 @@ def resize_sample(sample: Sample, size: tuple[int, int], tasks: Tasks) -> Sample
 
 
 def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """(3, H, W) uint8 to (3, *size) uint8, bilinear with antialiasing, half-pixel centres."""
+    """(3, H, W), uint8 or float32 in [0, 1], to (3, *size), same dtype: bilinear, antialiased, half-pixel centres."""
     if tuple(image.shape[-2:]) == tuple(size):
         return image
     resized = F.interpolate(image[None].float(), size=tuple(size), mode="bilinear", antialias=True)[0]
-    return resized.round().clamp(0, 255).to(torch.uint8)
+    return _in_dtype_of(image, resized)
+
+
+def _in_dtype_of(image: Tensor, values: Tensor) -> Tensor:
+    """Interpolated values of an image as that image has them: rounded to uint8, or float32 in [0, 1]."""
+    return values.round().clamp(0, 255).to(torch.uint8) if image.dtype == torch.uint8 else values.clamp(0, 1)
 
 
 def _resize_nearest(label: Tensor, size: tuple[int, int]) -> Tensor:
@@ -134,7 +106,7 @@ def _resize_nearest(label: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _resize_vectors(label: Tensor, size: tuple[int, int]) -> Tensor:
     resized = F.interpolate(label[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
-    return _renormalise(resized, (_resize_nearest(label, size) != 0).any(0))
+    return renormalise(resized, (_resize_nearest(label, size) != 0).any(0))
 
 
 def _resize_boundary(label: Tensor, size: tuple[int, int]) -> Tensor:
@@ -164,7 +136,7 @@ def _covering(n: int, m: int, device: torch.device) -> Tensor:
     return (2 * torch.arange(m, device=device) + 1) * n // (2 * m)
 
 
-def _renormalise(vectors: Tensor, valid: Tensor) -> Tensor:
+def renormalise(vectors: Tensor, valid: Tensor) -> Tensor:
     """Vectors (C, H, W) at unit length where `valid` (H, W) and not cancelled out, zero elsewhere."""
     squares = sum((v * v for v in vectors.unbind(0)), torch.zeros_like(vectors[0]))
     norm = squares.sqrt()

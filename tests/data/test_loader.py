@@ -1,20 +1,24 @@
 """Loading: a batch is a pure function of the seed and the step."""
 
 import itertools
+import math
 import shutil
 
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from toy_samples import TOY, sample
 
 from mtlrepro.data import loader as loader_module
+from mtlrepro.data.crop import Window
 from mtlrepro.data.folder import Folder
 from mtlrepro.data.loader import TrainLoader, eval_samples
-from mtlrepro.data.sample import DatasetInfo, normalise
+from mtlrepro.data.sample import DatasetInfo, normalise, scaled
+from mtlrepro.data.streams import Stream
 from mtlrepro.data.transforms import resize_image
 from mtlrepro.errors import DataError, SpecError
-from mtlrepro.tasks import make_tasks
+from mtlrepro.tasks import TASKS, make_tasks
 
 
 class Numbers:
@@ -40,25 +44,44 @@ class Numbers:
 DEPTH = make_tasks(("depth",), Numbers.info)
 
 
-def numbers(n=10, batch=3, seed=0, augment="flip_zoom", size=(4, 6), **options):
-    return TrainLoader(Numbers(n), DEPTH, size, augment, batch, seed, **options)
+def everything(index, task):
+    return True
+
+
+def even(index, task):
+    """Depth of even samples, everything else of odd ones."""
+    return (task == "depth") == (index % 2 == 0)
+
+
+def whole(dataset, batch, labelled=everything):
+    return Stream(dataset, range(len(dataset)), labelled, batch)
+
+
+def numbers(n=10, batch=3, seed=0, augment="flip_zoom", size=(4, 6), extra=None, **options):
+    return TrainLoader((whole(Numbers(n), batch), extra), DEPTH, size, augment, seed, **options)
 
 
 def tiny(description, workers=0, seed=0, size=(24, 40)):
     dataset = Folder(description, "train")
     tasks = make_tasks(dataset.info.tasks, dataset.info)
-    return TrainLoader(dataset, tasks, size, "flip_zoom", 3, seed, workers)
+    return TrainLoader((whole(dataset, 3), None), tasks, size, "flip_zoom", seed, workers)
 
 
 def same(a, b):
+    if hasattr(a, "index") and not (torch.equal(a.index, b.index) and same_maps(a.labelled, b.labelled)):
+        return False
+    others = getattr(a, "others", ()), getattr(b, "others", ())
     return (
         torch.equal(a.image, b.image)
-        and torch.equal(a.index, b.index)
-        and a.targets.keys() == b.targets.keys()
-        and all(
-            torch.equal(a.targets[k], b.targets[k]) and torch.equal(a.labelled[k], b.labelled[k]) for k in a.targets
-        )
+        and same_maps(a.targets, b.targets)
+        and getattr(a, "windows", ()) == getattr(b, "windows", ())
+        and len(others[0]) == len(others[1])
+        and all(map(same, *others))
     )
+
+
+def same_maps(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k].nan_to_num(-9), b[k].nan_to_num(-9)) for k in a)
 
 
 @given(st.integers(0, 200), st.integers(0, 5))
@@ -140,7 +163,7 @@ def test_an_error_in_a_worker_is_the_same_error(tiny_dataset, tmp_path):
 def test_samples_are_kept_in_memory_and_not_changed(monkeypatch):
     loader = numbers(6, 3)
     batches = [loader.batch_at(step) for step in range(8)]
-    assert sorted(loader.dataset.asked) == list(range(6))
+    assert sorted(loader.main.dataset.asked) == list(range(6))
     assert all(same(loader.batch_at(step), batch) for step, batch in enumerate(batches))
     batches[0].image.zero_()
     batches[0].targets["depth"].zero_()
@@ -148,12 +171,13 @@ def test_samples_are_kept_in_memory_and_not_changed(monkeypatch):
     monkeypatch.setattr(loader_module, "CACHE_BYTES", 100)
     uncached = numbers(6, 3)
     assert all(same(uncached.batch_at(step), loader.batch_at(step)) for step in range(8))
-    assert len(uncached.dataset.asked) == 24
+    assert len(uncached.main.dataset.asked) == 24
 
 
 def test_batches_have_the_network_size_and_the_asked_tasks(tiny_dataset):
     dataset = Folder(tiny_dataset, "train")
-    batch = TrainLoader(dataset, make_tasks(("depth",), dataset.info), (24, 40), "none", 2, 0).batch_at(0)
+    depth = make_tasks(("depth",), dataset.info)
+    batch = TrainLoader((whole(dataset, 2), None), depth, (24, 40), "none", 0).batch_at(0)
     assert batch.image.shape == (2, 3, 24, 40)
     assert {name: tuple(t.shape) for name, t in batch.targets.items()} == {"depth": (2, 1, 24, 40)}
     for position, index in enumerate(batch.index.tolist()):
@@ -171,6 +195,219 @@ def test_too_few_samples():
 def test_an_unknown_augmentation():
     with pytest.raises(SpecError, match=r"unknown augmentation 'flipp'\. Did you mean 'flip'"):
         numbers(augment="flipp")
+
+
+# the last batch
+
+
+@given(st.integers(1, 40), st.integers(1, 8), st.integers(0, 50))
+def test_without_dropping_every_epoch_is_whole_and_its_last_batch_small(n, batch, epoch):
+    assume(n >= batch)
+    loader = numbers(n, batch, drop_last=False)
+    steps = loader.steps_per_epoch
+    assert steps == math.ceil(n / batch)
+    batches = [loader.indices_at(step) for step in range(epoch * steps, (epoch + 1) * steps)]
+    assert sorted(itertools.chain(*batches)) == list(range(n))
+    assert [len(b) for b in batches] == [batch] * (n // batch) + [n % batch] * (n % batch > 0)
+
+
+def test_a_small_last_batch_is_a_batch():
+    loader = numbers(5, 3, drop_last=False, extra=whole(Numbers(4), 2))
+    batch = loader.batch_at(1)
+    assert batch.image.shape == (2 + 2, 3, 4, 6)
+    assert batch.index.tolist() == [*loader.indices_at(1), *loader.extra_at(1)]
+    assert numbers(5, 3).steps_per_epoch == 1
+
+
+# the second stream
+
+
+@given(st.integers(1, 12), st.integers(1, 7), st.integers(0, 40))
+def test_the_second_stream_goes_round_without_replacement(n, batch, start):
+    loader = numbers(extra=whole(Numbers(n), batch))
+    drawn = [i for step in range(start + 3 * n) for i in loader.extra_at(step)]
+    passes = [drawn[k : k + n] for k in range(0, len(drawn) - n + 1, n)]
+    assert len(passes) >= 3
+    assert all(sorted(one) == list(range(n)) for one in passes)
+    fresh = numbers(extra=whole(Numbers(n), batch))  # a run that resumes
+    assert fresh.extra_at(start) == drawn[start * batch : (start + 1) * batch]
+
+
+def test_every_pass_of_the_second_stream_has_an_order_of_its_own():
+    def order(seed):
+        loader = numbers(extra=whole(Numbers(8), 4), seed=seed)
+        return [tuple(loader.extra_at(2 * k) + loader.extra_at(2 * k + 1)) for k in range(6)]
+
+    assert len({*order(0), *order(1)}) == 12
+
+
+def test_the_second_stream_follows_the_first_and_changes_nothing_in_it():
+    alone, beside = numbers(), numbers(extra=whole(Numbers(7), 2))
+    assert beside.steps_per_epoch == alone.steps_per_epoch
+    for step in range(9):
+        one, both = alone.batch_at(step), beside.batch_at(step)
+        assert both.index.tolist() == [*alone.indices_at(step), *beside.extra_at(step)]
+        assert torch.equal(both.image[:3], one.image)
+        assert torch.equal(both.targets["depth"][:3], one.targets["depth"])
+    assert alone.extra_at(0) == []
+
+
+def test_a_sample_of_the_second_stream_is_augmented_anew_every_step():
+    loader = numbers(3, 3, augment="flip", extra=whole(Numbers(1), 1))
+    depths = [loader.batch_at(step).targets["depth"][3, 0, 0] for step in range(20)]
+    assert len({bool(row[0] > row[1]) for row in depths}) == 2
+
+
+def test_a_sample_that_comes_twice_in_a_step_is_augmented_twice():
+    loader = numbers(3, 3, augment="flip", extra=whole(Numbers(1), 8))
+    depths = [row for step in range(3) for row in loader.batch_at(step).targets["depth"][3:, 0, 0]]
+    assert len(depths) == 24
+    assert 4 < sum(bool(row[0] > row[1]) for row in depths) < 20
+
+
+class Far(Numbers):
+    """The same samples, 100 m farther away."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        return {**sample, "depth": sample["depth"] + 100}
+
+
+def test_samples_of_two_datasets_are_not_mixed_up_in_memory():
+    loader = numbers(4, 4, augment="none", extra=whole(Far(4), 4))
+    for step in range(2):
+        depth = loader.batch_at(step).targets["depth"].amax((1, 2, 3))
+        assert (depth[:4] < 100).all()
+        assert (depth[4:] >= 100).all()
+
+
+# hidden labels
+
+
+class Toy(Numbers):
+    """Samples with every kind of label."""
+
+    info = DatasetInfo("toys", tuple(TASKS), class_names=("a", "b", "c"))
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        maps = {name: torch.randn(32, 32, generator=generator) for name in TASKS if name not in TOY}
+        return {**sample(32, 32, index), **maps}
+
+
+ALL = make_tasks(Toy.info.tasks, Toy.info)
+
+
+@pytest.mark.parametrize(("augment", "views"), [("flip_crop_photo", 3), ("flip_zoom", 1), ("flip", 2)])
+def test_hidden_labels_are_erased_in_every_view(augment, views):
+    main, extra = whole(Toy(6), 3, even), Stream(Toy(5), [1, 3], lambda i, task: False, 1)
+    loader = TrainLoader((main, extra), ALL, (32, 32), augment, 0, views=views)
+    for step in range(4):
+        batch = loader.batch_at(step)
+        assert len(batch.others) == views - 1
+        for name, task in ALL.items():
+            want = [even(i, name) for i in loader.indices_at(step)] + [False]
+            assert batch.labelled[name].tolist() == want
+            for view in (batch, *batch.others):
+                assert task.valid(view.targets[name]).flatten(1).any(1).tolist() == want
+
+
+def test_what_is_hidden_is_not_in_the_batch_at_all():
+    """Another label there gives the same batch."""
+
+    class Other(Toy):
+        def __getitem__(self, index):
+            found = super().__getitem__(index)
+            return {**found, "semseg": (found["semseg"] + 1) % 3} if even(index, "depth") else found
+
+    one, two = (
+        TrainLoader((whole(dataset, 3, even), None), {"semseg": ALL["semseg"]}, (32, 32), "crop_photo", 0, views=2)
+        for dataset in (Toy(6), Other(6))
+    )
+    assert all(same(one.batch_at(step), two.batch_at(step)) for step in range(4))
+
+
+def test_a_label_that_a_dataset_does_not_have_is_invalid():
+    loader = TrainLoader(
+        (whole(Toy(3), 3), whole(Numbers(4, (32, 32)), 2, lambda _, task: task == "depth")), ALL, (32, 32), "flip", 0
+    )
+    batch = loader.batch_at(0)
+    for name, task in ALL.items():
+        assert batch.labelled[name].tolist() == [True] * 3 + [name == "depth"] * 2
+        assert bool(task.valid(batch.targets[name][3:]).any()) == (name == "depth")
+
+
+# views
+
+
+def test_windows_say_what_a_view_shows():
+    loader = TrainLoader((whole(Toy(6), 3), None), ALL, (32, 32), "flip_crop_photo", 0, views=3)
+    batch = loader.batch_at(0)
+    assert [len(view.windows) for view in batch.others] == [3, 3]
+    assert all(isinstance(window, Window) for view in batch.others for window in view.windows)
+    assert len({window for view in batch.others for window in view.windows}) > 3
+    assert all(not window.flip for window in batch.others[1].windows)
+    for view in batch.others:
+        assert view.image.shape == batch.image.shape
+        assert {k: (t.shape, t.dtype) for k, t in view.targets.items()} == {
+            k: (t.shape, t.dtype) for k, t in batch.targets.items()
+        }
+
+
+def test_the_first_view_is_the_same_however_many_follow():
+    one, three = (
+        TrainLoader((whole(Toy(6), 3), None), ALL, (32, 32), "crop_photo", 0, views=views) for views in (1, 3)
+    )
+    for step in range(3):
+        few, many = one.batch_at(step), three.batch_at(step)
+        many.others = ()
+        assert same(few, many)
+
+
+def test_further_views_of_samples_without_any_label_share_their_window():
+    none = whole(Toy(4), 4, lambda i, task: False)
+    loader = TrainLoader((whole(Toy(4), 4), none), ALL, (32, 32), "flip_crop_photo", 0, views=3)
+    apart = 0
+    for step in range(3):
+        first, second = loader.batch_at(step).others
+        assert first.windows[4:] == second.windows[4:]
+        assert not torch.equal(first.image[4:], second.image[4:])  # colours of their own
+        apart += sum(a != b for a, b in zip(first.windows[:4], second.windows[:4], strict=True))
+    assert apart > 6
+
+
+def test_views_need_an_augmentation_that_makes_them():
+    with pytest.raises(SpecError, match=r"data\.augment: .*makes one view of a sample, 2 are asked for"):
+        numbers(views=2)
+
+
+def test_workers_and_kills_change_nothing_with_views_and_a_second_stream(tiny_dataset):
+    def made(workers):
+        dataset = Folder(tiny_dataset, "train")
+        tasks = make_tasks(dataset.info.tasks, dataset.info)
+        streams = Stream(dataset, [0, 1, 2, 3, 4], even, 2), Stream(dataset, [5, 6, 7], even, 1)
+        return TrainLoader(streams, tasks, (32, 64), "flip_crop_photo", 1, workers, 3, "none", drop_last=False)
+
+    alone = list(itertools.islice(made(0).batches(), 7))
+    assert all(same(made(0).batch_at(step), batch) for step, batch in reversed(list(enumerate(alone))))
+    iterator = made(2).batches(1)
+    shared = list(itertools.islice(iterator, 6))
+    iterator.close()
+    assert all(same(a, b) for a, b in zip(alone[1:], shared, strict=True))
+    assert [len(batch.image) for batch in alone] == [3, 3, 2] * 2 + [3]
+    assert not same(alone[0], alone[1])
+
+
+@pytest.mark.parametrize(("name", "function"), [("none", scaled), ("imagenet", normalise)])
+def test_the_networks_input_is_what_the_spec_says(name, function):
+    loader = numbers(3, 3, augment="none", normalise=name)
+    batch = loader.batch_at(0)
+    images = torch.stack([loader.main.dataset[i]["image"] for i in batch.index.tolist()])
+    assert torch.equal(batch.image, function(images))
+    with pytest.raises(
+        SpecError, match=r"data\.normalise: unknown normalisation 'imagenett'\. Did you mean 'imagenet'"
+    ):
+        numbers(normalise="imagenett")
 
 
 def test_evaluation_keeps_labels_native_and_in_order():

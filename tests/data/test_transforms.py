@@ -1,23 +1,16 @@
-"""Resizing and augmentation: one geometry for the image and all labels."""
+"""Mirroring, zooming and resizing: one geometry for the image and all labels."""
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_samples import INFO, TOY, same, sample, samples, sizes, unit_or_zero
 
 from mtlrepro.data.draws import Draws, permutation
-from mtlrepro.data.encodings import boundaries
-from mtlrepro.data.sample import DatasetInfo
-from mtlrepro.data.transforms import AUGMENTATIONS, SCALES, flip_sample, resize_image, resize_sample, zoom_sample
-from mtlrepro.errors import SpecError
-from mtlrepro.tasks import TASKS, make_tasks
+from mtlrepro.data.transforms import SCALES, flip_sample, resize_image, resize_sample, zoom_sample
 from mtlrepro.tasks.edges import Edges
 from mtlrepro.tasks.normals import Normals
-
-INFO = DatasetInfo("toy", tuple(TASKS), class_names=("a", "b", "c"))
-TOY = make_tasks(TASKS, INFO)
 
 
 class Boundaries(Edges):
@@ -35,31 +28,6 @@ class Interpolated(Normals):
 def ramp(h=6, w=8):
     """Map with the value w*y + x."""
     return torch.arange(h * w).view(h, w)
-
-
-def sample(h, w, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    normals = F.normalize(torch.randn(3, h, w, generator=g), dim=0)
-    normals[:, torch.rand(h, w, generator=g) < 0.2] = 0
-    depth = torch.rand(h, w, generator=g) * 9 + 0.5
-    depth[torch.rand(h, w, generator=g) < 0.2] = 0
-    ids = torch.tensor([0, 1, 2, 255], dtype=torch.uint8)
-    semseg = ids[torch.randint(0, 4, (h, w), generator=g)]
-    return {
-        "image": torch.randint(0, 256, (3, h, w), generator=g).to(torch.uint8),
-        "semseg": semseg,
-        "depth": depth,
-        "normals": normals,
-        "edges": boundaries(semseg),
-    }
-
-
-def same(a, b):
-    return set(a) == set(b) and all(torch.equal(a[k], b[k]) and a[k].dtype == b[k].dtype for k in a)
-
-
-sizes = st.tuples(st.integers(1, 24), st.integers(1, 24))
-samples = st.builds(lambda size, seed: sample(*size, seed), sizes, st.integers(0, 99))
 
 
 # zoom
@@ -101,11 +69,6 @@ def test_zoom_keeps_size_and_label_sets(toy, scale):
     assert unit_or_zero(out["normals"])
     assert toy["image"].min() <= out["image"].min()
     assert out["image"].max() <= toy["image"].max()
-
-
-def unit_or_zero(vectors):
-    length = vectors.norm(dim=0)
-    return bool((((length - 1).abs() < 1e-4) | (length == 0)).all())
 
 
 def test_zoom_one_is_the_identity_and_less_is_refused():
@@ -164,6 +127,18 @@ def test_zoom_interpolates_images_exactly():
     assert np.abs(out.numpy() - expected).max() <= 0.5 + 1e-4
 
 
+@given(samples, sizes, st.sampled_from(SCALES))
+def test_float_images_move_as_8_bit_ones_but_unrounded(toy, size, scale):
+    exact = {**toy, "image": toy["image"].float() / 255}
+    for bytes_, floats in (
+        (zoom_sample(toy, scale, {}), zoom_sample(exact, scale, {})),
+        (resize_sample(toy, size, {}), resize_sample(exact, size, {})),
+    ):
+        assert floats["image"].dtype == torch.float32
+        assert (floats["image"] * 255 - bytes_["image"]).abs().max() <= 0.5 + 1e-3
+        assert 0 <= floats["image"].min() <= floats["image"].max() <= 1
+
+
 # flip
 
 
@@ -182,23 +157,7 @@ def test_flip_mirrors_everything_and_negates_x_of_normals():
     assert torch.equal(out["normals"][1:], mirrored[1:])
 
 
-# drawn augmentations
-
-
-def test_augmentations_draw_what_they_promise():
-    toy = sample(6, 8)
-    flipped = flip_sample(toy, TOY)
-    possible = [zoom_sample(start, s, TOY) for start in (toy, flipped) for s in SCALES]
-    counts = [0] * 6
-    for i in range(600):
-        out = AUGMENTATIONS["flip_zoom"](toy, TOY, Draws("test", i))
-        counts[next(k for k, p in enumerate(possible) if same(out, p))] += 1
-    assert all(60 < count < 140 for count in counts)
-    flips = sum(same(AUGMENTATIONS["flip"](toy, TOY, Draws("test", i)), flipped) for i in range(400))
-    assert 150 < flips < 250
-    assert same(AUGMENTATIONS["none"](toy, TOY, Draws(0)), toy)
-    with pytest.raises(SpecError, match=r"unknown augmentation 'flipzoom'\. Did you mean 'flip_zoom'"):
-        AUGMENTATIONS["flipzoom"]
+# random numbers
 
 
 @given(st.integers(0, 2**40), st.integers(1, 50))

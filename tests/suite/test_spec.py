@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from suite_fakes import make_spec
 
 from mtlrepro.errors import SpecError
-from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Recipe, RunSpec, digest, fits, options
+from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, ObjectiveSpec, Recipe, RunSpec, digest, fits, options
 
 names = st.sampled_from(["semseg", "depth", "normals", "edges", "a", "b"])
 scalars = st.one_of(st.booleans(), st.integers(-5, 5), st.floats(-1e3, 1e3), st.text(max_size=3), st.none())
@@ -20,13 +21,35 @@ values = st.one_of(scalars, st.lists(scalars, max_size=3))
 settings_ = st.dictionaries(names, values, max_size=3).map(lambda d: options(**d))
 tasks = st.lists(names, unique=True, min_size=1, max_size=3).map(tuple)
 sizes = st.tuples(st.integers(1, 20), st.integers(1, 20)).map(lambda s: (32 * s[0], 32 * s[1]))
-specs = st.builds(
-    RunSpec,
-    st.builds(DataSpec, names, sizes, names, st.none() | st.integers(1, 9), st.none() | st.integers(1, 9), settings_),
-    st.builds(ModelSpec, names, names, tasks, tasks, st.none() | st.text(max_size=3), settings_),
-    st.builds(Recipe, names, st.floats(0, 1), st.floats(0, 1), st.integers(1, 9), st.integers(1, 9)),
-    st.builds(ObjectiveSpec, names, settings_, settings_),
+counts = st.none() | st.integers(1, 9)
+data = st.builds(
+    DataSpec,
+    names,
+    sizes,
+    names,
+    counts,
+    counts,
+    settings_,
+    normalise=names,
+    labels=names,
+    labels_over=tasks,
+    unlabelled=st.integers(0, 3),
+    extra=st.just(ExtraData()) | st.builds(ExtraData, names, tasks, counts, settings_),
 )
+models = st.builds(ModelSpec, names, names, tasks, tasks, st.none() | st.text(max_size=3), settings_)
+recipes = st.builds(
+    Recipe,
+    names,
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    extra=st.integers(0, 2),
+    drop_last=st.booleans(),
+)
+objectives = st.builds(ObjectiveSpec, names, settings_, settings_, settings_)
+alone = st.builds(RunSpec, data, models, recipes, objectives)
+specs = st.builds(RunSpec, data, models, recipes, objectives, st.lists(alone, max_size=1).map(tuple))
 
 
 @given(specs)
@@ -45,25 +68,61 @@ def test_hashes_are_equal_exactly_for_equal_specs(one: RunSpec, two: RunSpec) ->
     assert (one.hash() == two.hash()) == (one == two)
 
 
-def _variants(spec: RunSpec) -> list[RunSpec]:
-    """The spec with each of its fields changed, one at a time."""
+def _changed(name: str, old: Any) -> Any:
+    """Another value of a field."""
+    if name in ("options", "weights", "losses") and isinstance(old, tuple):
+        return (("x", 1),)
+    if isinstance(old, bool):
+        return not old
+    return {str: "other", int: 7, float: 0.123}.get(type(old), ("x", "y") if isinstance(old, tuple) else 7)
+
+
+def _variants(value: Any) -> list[Any]:
+    """A dataclass with each field of it and of the dataclasses in it changed, one at a time."""
     out = []
-    for part in dataclasses.fields(spec):
-        value = getattr(spec, part.name)
-        for f in dataclasses.fields(value):
-            old = getattr(value, f.name)
-            new = {str: "other", int: 7, float: 0.123}.get(type(old), ("x", "y") if isinstance(old, tuple) else 7)
-            if f.name in ("options", "weights") and isinstance(old, tuple):
-                new = (("x", 1),)
-            out.append(dataclasses.replace(spec, **{part.name: dataclasses.replace(value, **{f.name: new})}))
+    for f in dataclasses.fields(value):
+        old = getattr(value, f.name)
+        inner = [v for item in old for v in _variants(item)] if f.name == "needs" else []
+        changes = _variants(old) if dataclasses.is_dataclass(old) else [_changed(f.name, old)]
+        new = [(v,) for v in inner] if f.name == "needs" else changes
+        out += [dataclasses.replace(value, **{f.name: change}) for change in new]
     return out
 
 
 def test_every_field_counts() -> None:
     spec = make_spec()
     hashes = [spec.hash(), *(v.hash() for v in _variants(spec))]
-    assert len(hashes) == 1 + 6 + 6 + 3 + 8
+    assert len(hashes) == 1 + (10 + 4) + 6 + 4 + 10
     assert len(set(hashes)) == len(hashes)
+
+
+def test_every_field_of_a_needed_run_counts() -> None:
+    spec = dataclasses.replace(make_spec(), needs=(make_spec(lr=0.5),))
+    variants = _variants(spec)
+    assert len(variants) == 2 * ((10 + 4) + 6 + 4 + 10)
+    hashes = [make_spec().hash(), spec.hash(), *(v.hash() for v in variants)]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_number_and_order_of_needed_runs_count() -> None:
+    one, two = make_spec(lr=0.5), make_spec(lr=0.25)
+    needs = [(), (one,), (two,), (one, two), (two, one), (one, one)]
+    nested = dataclasses.replace(make_spec(), needs=(dataclasses.replace(one, needs=(two,)),))
+    made = [*(dataclasses.replace(make_spec(), needs=n) for n in needs), nested]
+    assert len({spec.hash() for spec in made}) == len(made)
+    assert all(RunSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec for spec in made)
+
+
+def test_what_a_spec_file_leaves_out_has_its_default() -> None:
+    value = make_spec().to_json()
+    for part, names in (
+        ("data", ("normalise", "labels", "labels_over", "unlabelled", "extra")),
+        ("recipe", ("extra", "drop_last")),
+    ):
+        for name in names:
+            del value[part][name]
+    del value["needs"], value["objective"]["losses"]
+    assert RunSpec.from_json(value) == make_spec()
 
 
 def test_equal_numbers_of_other_types_are_one_spec() -> None:
@@ -80,13 +139,29 @@ def test_order_of_tasks_counts_and_order_of_options_does_not() -> None:
 
 def test_the_hash_is_the_same_in_every_process_and_release() -> None:
     # A changed hash orphans every stored run and every recorded result: change it on purpose only.
-    assert make_spec().hash() == "f968081cdb268f87"
+    assert make_spec().hash() == "6ec993aa39b7f0b2"
 
 
 def test_label_names_tasks_and_options() -> None:
     assert make_spec(fpm=False).label == "mtl/hrnet_nano[semseg+depth]{fpm=False}"
     model = ModelSpec("padnet", "hrnet18", ("depth",), ("normals", "depth"))
     assert dataclasses.replace(make_spec(), model=model).label == "padnet/hrnet18[depth|normals]"
+
+
+def test_label_names_what_is_not_the_usual_objective_or_labelling() -> None:
+    spec = make_spec()
+    jtr = ObjectiveSpec("jtr", options=options(variant="paper"))
+    data_ = dataclasses.replace(spec.data, labels="onelabel", unlabelled=50)
+    plain = "mtl/hrnet_nano[semseg+depth]"
+    assert dataclasses.replace(spec, objective=jtr).label == plain + "{variant=paper} jtr"
+    assert dataclasses.replace(spec, objective=jtr, data=data_).label == plain + "{variant=paper} jtr onelabel-50%"
+    assert dataclasses.replace(spec, data=data_).label == plain + " onelabel-50%"
+    assert dataclasses.replace(spec, data=dataclasses.replace(data_, labels="full")).label == plain + " -50%"
+
+
+def test_tasks_of_a_network_are_named_once_main_ones_first() -> None:
+    model = ModelSpec("mti_net", "hrnet18", ("depth", "semseg"), ("normals", "semseg", "depth", "edges"))
+    assert dataclasses.replace(make_spec(), model=model).tasks == ("depth", "semseg", "normals", "edges")
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -98,7 +173,7 @@ def test_a_number_that_is_not_finite_is_told(bad: float) -> None:
 
 
 def _broken(change: str) -> dict:
-    value = make_spec().to_json()
+    value = dataclasses.replace(make_spec(), needs=(make_spec(), make_spec(lr=0.5))).to_json()
     match change:
         case "unknown":
             value["recipe"]["learnrate"] = 1
@@ -112,6 +187,24 @@ def _broken(change: str) -> dict:
             value["data"]["size"] = [64]
         case "bool":
             value["recipe"]["batch"] = True
+        case "nested":
+            value["data"]["extra"]["train"] = "all"
+        case "nested unknown":
+            value["data"]["extra"]["task"] = ["depth"]
+        case "needed":
+            value["needs"][1]["data"]["extra"]["tasks"] = "depth"
+        case "needed missing":
+            del value["needs"][0]["recipe"]["lr"]
+        case "needed object":
+            value["needs"][1] = "teacher"
+        case "needs object":
+            value["needs"] = value["needs"][0]
+        case "percent":
+            value["data"]["unlabelled"] = 0.5
+        case "flag":
+            value["recipe"]["drop_last"] = 1
+        case "losses":
+            value["objective"]["losses"] = {"depth": "l1"}
     return value
 
 
@@ -124,6 +217,15 @@ def _broken(change: str) -> dict:
         ("text", "spec.recipe.epochs", "unexpected value '10'"),
         ("shape", "spec.data.size", "unexpected value"),
         ("bool", "spec.recipe.batch", "unexpected value True"),
+        ("nested", "spec.data.extra.train", "unexpected value 'all'"),
+        ("nested unknown", "spec.data.extra", "unknown key 'task'"),
+        ("needed", "spec.needs[1].data.extra.tasks", "unexpected value 'depth'"),
+        ("needed missing", "spec.needs[0].recipe", "missing key 'lr'"),
+        ("needed object", "spec.needs[1]", "expected an object, got str"),
+        ("needs object", "spec.needs", "unexpected value"),
+        ("percent", "spec.data.unlabelled", "unexpected value 0.5"),
+        ("flag", "spec.recipe.drop_last", "unexpected value 1"),
+        ("losses", "spec.objective.losses", "unexpected value"),
     ],
 )
 def test_a_wrong_spec_file_is_told_with_file_field_and_mend(change: str, field: str, says: str) -> None:

@@ -1,0 +1,126 @@
+"""The streams of samples that training batches draw from: labelled ones, and a second stream beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtlrepro.data.partial import LabelMask, label_mask, published_file
+from mtlrepro.data.published_masks import check_published
+from mtlrepro.data.sample import Dataset
+from mtlrepro.errors import SpecError, unknown
+from mtlrepro.spec import DataSpec
+
+if TYPE_CHECKING:
+    from mtlrepro.spec import Recipe
+
+UNLABELLED = "unlabelled"
+"""`ExtraData.name` of a second stream that consists of what the label setting leaves without any label."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Samples of one dataset, and which of their labels training may see.
+
+    Attributes:
+        dataset: one split.
+        rows: positions of its samples in the dataset.
+        labelled: may a sample's label of a task be seen? (position, task) -> bool.
+        batch: samples a step.
+    """
+
+    dataset: Dataset
+    rows: Sequence[int]
+    labelled: Callable[[int, str], bool]
+    batch: int
+
+
+def source(data: DataSpec) -> DataSpec:
+    """The part of a data spec that decides on a split's samples: specs that agree in it share one open dataset."""
+    return DataSpec(data.name, data.size, train=data.train, val=data.val, options=data.options)
+
+
+def extra_source(data: DataSpec) -> DataSpec | None:
+    """The samples of the second stream where it is a dataset of its own."""
+    extra = data.extra
+    if extra.name in ("", UNLABELLED):
+        return None
+    return DataSpec(extra.name, data.size, train=extra.train, options=extra.options)
+
+
+def mask_of(data: DataSpec, train_set: Dataset) -> LabelMask | None:
+    """Which labels of the training split are hidden; None if all may be seen.
+
+    A whole dataset on disk may come with the published file of a setting, `labels/<setting>.pth` in its folder.
+
+    Raises:
+        SpecError: unknown setting, or one over no tasks.
+        DataError: the file is not what it is called.
+    """
+    if data.labels == "full" and not data.unlabelled:
+        return None
+    if not data.labels_over:
+        mend = "Name the tasks among which labels are dealt out"
+        raise SpecError(f"setting {data.labels!r} over no tasks", field="data.labels_over", mend=mend)
+    for task in data.labels_over:
+        if task not in train_set.info.tasks:
+            raise unknown("task", task, train_set.info.tasks, field="data.labels_over")
+    folder = getattr(train_set, "root", None) if data.train is None else None
+    file = published_file(Path(folder), data.labels) if folder else None
+    mask = label_mask(data.labels, data.labels_over, len(train_set), unlabelled=data.unlabelled, published=file)
+    if file:
+        check_published(mask, data.name, data.labels)
+    return mask
+
+
+def training_streams(
+    data: DataSpec, recipe: Recipe, open_train: Callable[[DataSpec], Dataset]
+) -> tuple[Stream, Stream | None]:
+    """The labelled stream and the second one, if the spec asks for one.
+
+    Unlabelled samples that are set apart and of which a step takes none are left out of the training.
+
+    Args:
+        data: which samples, labelled how.
+        recipe: samples a step from either.
+        open_train: opens the training split of a `source`.
+
+    Raises:
+        SpecError: a second stream without samples a step, or samples a step without one, an unknown setting, or a task
+            that the second dataset does not have.
+        DataError: the data are not as described.
+    """
+    other = extra_source(data)
+    if (recipe.extra and not data.extra.name) or (other and not recipe.extra):
+        text = f"{recipe.extra} samples a step from the second stream {data.extra.name!r}"
+        raise SpecError(text, field="recipe.extra", mend="Give both data.extra and recipe.extra, or neither")
+    train_set = open_train(source(data))
+    mask = mask_of(data, train_set)
+    seen = mask.labelled if mask else _everything
+    rows = mask.rows(True) if mask else range(len(train_set))
+    beside = data.extra.name == UNLABELLED
+    main = Stream(train_set, rows if beside else range(len(train_set)), seen, recipe.batch)
+    if other is not None:
+        second = open_train(other)
+        for task in data.extra.tasks:
+            if task not in second.info.tasks:
+                raise unknown(f"task of dataset {other.name}:", task, second.info.tasks, field="data.extra.tasks")
+        return main, Stream(second, range(len(second)), partial(_is_one_of, data.extra.tasks), recipe.extra)
+    if beside and recipe.extra:
+        left = mask.rows(False) if mask else []
+        if not left:
+            mend = "Give data.unlabelled a percentage"
+            raise SpecError("the label setting leaves no sample unlabelled", field="data.extra", mend=mend)
+        return main, Stream(train_set, left, seen, recipe.extra)
+    return main, None
+
+
+def _everything(index: int, task: str) -> bool:
+    return True
+
+
+def _is_one_of(tasks: Sequence[str], index: int, task: str) -> bool:
+    return task in tasks
