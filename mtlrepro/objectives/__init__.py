@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mtlrepro.errors import unknown
-from mtlrepro.objectives.base import Losses, Objective
+from mtlrepro.objectives.base import Group, Losses, Objective
 from mtlrepro.objectives.weighting import fixed_weights
 from mtlrepro.registry import Registry
 from mtlrepro.tasks.base import Task
@@ -15,25 +15,43 @@ from mtlrepro.tasks.base import Task
 if TYPE_CHECKING:  # imports go down only, and specs live above
     from mtlrepro.spec import ObjectiveSpec
 
-__all__ = ["OBJECTIVES", "Losses", "Objective", "build_objective"]
+__all__ = ["OBJECTIVES", "Group", "Losses", "Objective", "build_objective"]
 
-OBJECTIVES = Registry("objective", {"supervised": "mtlrepro.objectives.supervised:Supervised"})
+OBJECTIVES = Registry(
+    "objective",
+    {
+        "supervised": "mtlrepro.objectives.supervised:Supervised",
+        "partial": "mtlrepro.objectives.supervised:PartialSupervised",
+        "consistency": "mtlrepro.objectives.consistency:Consistency",
+        "direct_map": "mtlrepro.objectives.task_maps:DirectMap",
+        "perceptual_map": "mtlrepro.objectives.task_maps:PerceptualMap",
+        "mtpsl": "mtlrepro.objectives.mtpsl:MTPSL",
+        "jtr": "mtlrepro.objectives.jtr:JTR",
+        "must": "mtlrepro.objectives.must:MuST",
+    },
+)
 
 
-def build_objective(spec: ObjectiveSpec, tasks: Mapping[str, Task]) -> Objective:
+def build_objective(spec: ObjectiveSpec, tasks: Mapping[str, Task], features: Sequence[int] = ()) -> Objective:
     """The objective that a spec describes.
 
     Args:
-        spec: its name, fixed task weights and options.
+        spec: its name, fixed task weights, task losses and options.
         tasks: every task, main and auxiliary, of the model.
+        features: widths of the model's encoder maps, finest first.
 
     Raises:
-        SpecError: on an unknown objective, option or task name, or a weight that is not a finite number >= 0.
+        SpecError: on an unknown objective, option, loss or task name, or a weight that is not a finite number >= 0.
     """
     cls = OBJECTIVES[spec.name]
     options = dict(spec.options)
-    known = list(inspect.signature(cls).parameters)[2:]  # after tasks and weights
+    parameters = inspect.signature(cls).parameters.values()
+    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     for name in options:
         if name not in known:
             raise unknown(f"option of objective {spec.name!r}:", name, known, field="objective.options")
-    return cls(tasks, fixed_weights(spec.weights, tasks), **options)
+    for task, _ in spec.losses:
+        if task not in tasks:
+            raise unknown("task", task, tasks, field="objective.losses")
+    chosen = {**tasks, **{task: tasks[task].using(loss) for task, loss in spec.losses}}
+    return cls(chosen, fixed_weights(spec.weights, tasks), features, **options)

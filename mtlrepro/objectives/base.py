@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from mtlrepro.data.sample import Batch
-from mtlrepro.models.outputs import Outputs
+from mtlrepro.errors import SpecError
 from mtlrepro.tasks.base import Task
 
 
@@ -18,7 +19,8 @@ class Losses:
     """What one step minimises.
 
     Attributes:
-        total: weighted sum, a scalar with gradient.
+        total: weighted sum, a scalar with gradient; one without gradient says that there is nothing to learn from
+            this batch, and no optimizer step is made.
         terms: name -> unweighted scalar, detached, for the log: `"final/<task>"`, `"<stage>/<task>"` ...
     """
 
@@ -26,27 +28,62 @@ class Losses:
     terms: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Group:
+    """Parameters of an objective that learn at a rate of their own.
+
+    Attributes:
+        parameters: some of the objective's parameters.
+        lr_factor: their learning rate as a multiple of the recipe's.
+        period: share of the training after which their learning rate halves, again and again; None follows the
+            recipe's schedule.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    lr_factor: float = 1.0
+    period: float | None = None
+
+
 class Objective(nn.Module, ABC):
-    """A training objective. It sees any model's outputs, and vanishes at inference.
+    """A training objective. It runs any model, asks for what it needs as data, and vanishes at inference.
 
     Parameters and buffers that it owns are trained and checkpointed with the model's.
 
     Args:
         tasks: every task, main and auxiliary, that a model's outputs may contain.
         weights: task -> fixed weight, for all of `tasks`.
+        features: widths of the model's encoder maps, finest first.
+
+    Class attributes:
+        views: augmented views of every sample that it wants in a batch.
     """
 
-    def __init__(self, tasks: Mapping[str, Task], weights: Mapping[str, float]):
+    views: ClassVar[int] = 1
+
+    def __init__(self, tasks: Mapping[str, Task], weights: Mapping[str, float], features: Sequence[int] = ()):
         super().__init__()
-        self.tasks, self.weights = dict(tasks), dict(weights)
+        self.tasks, self.weights, self.features = dict(tasks), dict(weights), tuple(features)
 
     @abstractmethod
-    def forward(self, model: nn.Module, outputs: Outputs, batch: Batch, step: int) -> Losses:
-        """The losses of one step.
+    def forward(self, model: nn.Module, batch: Batch, progress: float) -> Losses:
+        """Run the model on the batch and return the losses of one step.
 
         Args:
-            model: the network, for objectives that run extra forward passes.
-            outputs: what it returned for `batch.image`.
+            model: the network, in training mode.
             batch: the batch; a task's samples with `labelled` False have no meaningful target.
-            step: optimizer steps done so far in the run.
+            progress: optimizer steps done so far as a share of all, in [0, 1).
         """
+
+    def adopt(self, teachers: Sequence[nn.Module]) -> None:
+        """Take the networks of the runs that the spec `needs`, in evaluation mode; by default there must be none.
+
+        Raises:
+            SpecError: if this objective cannot use them.
+        """
+        if teachers:
+            mend = "Leave `needs` empty, or choose an objective that learns from other runs"
+            raise SpecError(f"{type(self).__name__} needs no other runs, got {len(teachers)}", field="needs", mend=mend)
+
+    def groups(self) -> list[Group]:
+        """Those of its parameters that learn at a rate of their own; the others follow the recipe."""
+        return []

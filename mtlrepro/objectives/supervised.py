@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,41 +24,82 @@ class Supervised(Objective):
     Samples whose `labelled` is False are left out before the loss sees prediction or target.
     """
 
-    def forward(self, model: nn.Module, outputs: Outputs, batch: Batch, step: int) -> Losses:
+    def forward(self, model: nn.Module, batch: Batch, progress: float) -> Losses:
         """Terms are `"final/<task>"` and `"<stage>/<task>"`, unweighted.
 
         Raises:
             SpecError: if the model predicts a task without a target or one the objective was not built for, or
                 predicts nothing.
         """
+        return self.losses(model(batch.image), batch)
+
+    def losses(self, outputs: Outputs, batch: Batch) -> Losses:
+        """The losses of what a model predicted for the batch's first view."""
         everywhere = {"final": outputs.final} | outputs.stages
         predicted = sorted({task for predictions in everywhere.values() for task in predictions})
-        rows = {task: _labelled_rows(task, batch) for task in predicted}
+        rows = {task: labelled_rows(task, batch) for task in predicted}
         terms: dict[str, Tensor] = {}
         weighted: list[Tensor] = []
         for stage, predictions in everywhere.items():
             for task, prediction in predictions.items():
                 if task not in self.tasks:
                     raise unknown("task", task, self.tasks, field=stage)
-                loss = self._loss(task, prediction, batch.targets[task], rows[task])
+                target, chosen = batch.targets[task], rows[task]
+                if chosen is not None:
+                    prediction, target = prediction[chosen], target[chosen]
+                loss = self.task_loss(task, upsample(prediction, target), target, len(batch.image))
                 terms[f"{stage}/{task}"] = loss.detach()
-                weighted.append(self.weights[task] * loss)
-        if not weighted:
+                if len(target):
+                    weighted.append(self.weights[task] * loss)
+        if not terms:
             raise SpecError("the model predicts nothing", field="final")
-        return Losses(sum(weighted[1:], weighted[0]), terms)
+        return Losses(sum(weighted[1:], weighted[0]) if weighted else batch.image.new_zeros(()), terms)
 
-    def _loss(self, task: str, prediction: Tensor, target: Tensor, rows: Tensor | None) -> Tensor:
-        if rows is not None:
-            prediction, target = prediction[rows], target[rows]
-        prediction = full_precision(prediction)
-        if prediction.shape[-2:] != target.shape[-2:]:
-            prediction = F.interpolate(prediction, size=target.shape[-2:], mode="bilinear", align_corners=False)
+    def task_loss(self, task: str, prediction: Tensor, target: Tensor, samples: int) -> Tensor:
+        """One task's loss over its labelled samples: here a mean over all their valid pixels.
+
+        Args:
+            task: its name.
+            prediction: (N, C, H, W) raw predictions of the labelled samples.
+            target: their targets.
+            samples: size of the batch, labelled or not.
+        """
         return self.tasks[task].loss(prediction, target)
 
 
-def _labelled_rows(task: str, batch: Batch) -> Tensor | None:
-    """Positions of the samples that carry a label, None if all do."""
+class PartialSupervised(Supervised):
+    """L_SL = (1/B) Σ_x Σ_{t labelled in x} w_t L_t(x): every sample's loss is a mean of its own (JTR, eq. 1).
+
+    The paper divides a sample's sum by its number of labels too; its public implementation does not, and that is
+    what is built here. The divisor is the number of all samples of the batch, those without labels included.
+    """
+
+    def task_loss(self, task: str, prediction: Tensor, target: Tensor, samples: int) -> Tensor:
+        """The sum of the labelled samples' own losses over the size of the batch."""
+        return self.tasks[task].sample_losses(prediction, target).sum() / samples
+
+
+def upsample(prediction: Tensor, target: Tensor) -> Tensor:
+    """Raw predictions in float32 at least, bilinearly at the target's size."""
+    prediction = full_precision(prediction)
+    if prediction.shape[-2:] == target.shape[-2:]:
+        return prediction
+    return F.interpolate(prediction, size=target.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def labelled_rows(task: str, batch: Batch) -> Tensor | None:
+    """Positions of the samples that carry a label, None if all do.
+
+    Raises:
+        SpecError: if the batch has no target of that task.
+    """
     if task not in batch.targets:
         raise SpecError("the model predicts a task without a target", field=task, mend="Load its labels too")
     mask = batch.labelled.get(task)
     return None if mask is None or bool(mask.all()) else mask.nonzero().flatten().to(batch.targets[task].device)
+
+
+def unlabelled(task: str, batch: Batch) -> Tensor:
+    """(B,) bool on the host, True where a sample carries no label for the task."""
+    mask = batch.labelled.get(task)
+    return torch.zeros(len(batch.image), dtype=torch.bool) if mask is None else ~mask

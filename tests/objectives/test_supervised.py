@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.random import RandomState
 from torch import nn
 
@@ -14,7 +16,17 @@ from mtlrepro.tasks import TASKS, make_tasks
 INFO = DatasetInfo("toy", tuple(TASKS), class_names=tuple(str(c) for c in range(40)))
 TOY = make_tasks(TASKS, INFO)
 ORDER = ("semseg", "normals", "edges", "depth")
-MODEL = nn.Identity()
+
+
+class Fixed(nn.Module):
+    """Predicts what it is given, whatever the image."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, image):
+        return self.outputs
 
 
 def t32(a):
@@ -35,8 +47,9 @@ def vector_l6():
     return Outputs(final, stages), Batch(torch.zeros(2, 3, 32, 32), targets)
 
 
-def run(outputs, batch, **weights) -> Losses:
-    return build_objective(ObjectiveSpec(weights=options(**weights)), TOY)(MODEL, outputs, batch, 0)
+def run(outputs, batch, name="supervised", losses=(), **weights) -> Losses:
+    spec = ObjectiveSpec(name, weights=options(**weights), losses=losses)
+    return build_objective(spec, TOY)(Fixed(outputs), batch, 0.0)
 
 
 L6 = {
@@ -78,13 +91,14 @@ def test_terms_are_detached_and_every_prediction_gets_a_gradient():
     assert all(p.grad.abs().sum() > 0 for p in every)
 
 
+@pytest.mark.parametrize("name", ["supervised", "partial"])
 @pytest.mark.parametrize("task", ORDER)
-def test_unlabelled_samples_cannot_leak(task):
+def test_unlabelled_samples_cannot_leak(task, name):
     outputs, batch = vector_l6()
     batch.labelled = {task: torch.tensor([True, False])}
     batch.targets[task][1] = 254 if task == "semseg" else float("nan")  # an id that no class has
     every = leaves(outputs)
-    losses = run(outputs, batch)
+    losses = run(outputs, batch, name)
     losses.total.backward()
     assert torch.isfinite(losses.total)
     assert all(torch.isfinite(p.grad).all() for p in every)
@@ -94,28 +108,101 @@ def test_unlabelled_samples_cannot_leak(task):
             assert predictions[task].grad[0].any()
     # the same as if the sample had never been there
     alone = Batch(batch.image[:1], {k: v[:1] for k, v in batch.targets.items()})
-    one = run(Outputs({k: v[:1] for k, v in outputs.final.items()}), alone)
+    one = run(Outputs({k: v[:1] for k, v in outputs.final.items()}), alone, name)
     if f"final/{task}" in losses.terms:
-        assert losses.terms[f"final/{task}"].item() == pytest.approx(one.terms[f"final/{task}"].item(), rel=1e-6)
+        want = one.terms[f"final/{task}"].item() / (2 if name == "partial" else 1)  # the batch still has two samples
+        assert losses.terms[f"final/{task}"].item() == pytest.approx(want, rel=1e-6)
 
 
-def test_a_batch_without_any_label_costs_nothing():
+@pytest.mark.parametrize("name", ["supervised", "partial"])
+def test_a_batch_without_any_label_costs_nothing(name):
     outputs, batch = vector_l6()
     batch.labelled = {t: torch.zeros(2, dtype=torch.bool) for t in ORDER}
     for t in ORDER[1:]:
         batch.targets[t].fill_(float("nan"))
-    every = leaves(outputs)
-    losses = run(outputs, batch)
-    losses.total.backward()
+    leaves(outputs)
+    losses = run(outputs, batch, name)
     assert losses.total.item() == 0
-    assert not any(p.grad.any() for p in every)
+    assert not losses.total.requires_grad  # so that no optimizer step is made
+    assert set(losses.terms) == {*(f"scale_{s}/{t}" for s in range(4) for t in ORDER), "final/semseg", "final/depth"}
+    assert not any(value.any() for value in losses.terms.values())
 
 
-def test_full_labels_equal_no_mention_of_labels():
+@pytest.mark.parametrize("name", ["supervised", "partial"])
+def test_full_labels_equal_no_mention_of_labels(name):
     outputs, batch = vector_l6()
-    want = run(outputs, batch).total
+    want = run(outputs, batch, name).total
     batch.labelled = {t: torch.ones(2, dtype=torch.bool) for t in ORDER}
-    assert torch.equal(run(outputs, batch).total, want)
+    assert torch.equal(run(outputs, batch, name).total, want)
+
+
+# per-sample means
+
+
+def ragged(seed, samples):
+    """Double-precision predictions and labels with holes, some of them hidden; what is hidden is poison."""
+    rs = RandomState(seed)
+    targets = {
+        "semseg": torch.from_numpy(rs.choice([0, 1, 2, 255], (samples, 6, 8))),
+        "depth": torch.from_numpy(rs.rand(samples, 1, 6, 8) * (rs.rand(samples, 1, 6, 8) > 0.5)),
+        "normals": nn.functional.normalize(torch.from_numpy(rs.randn(samples, 3, 6, 8)), dim=1),
+        "edges": torch.from_numpy(rs.choice([0.0, 1.0, 255.0], (samples, 1, 6, 8))),
+        "texture": torch.from_numpy(np.where(rs.rand(samples, 1, 6, 8) > 0.3, rs.randn(samples, 1, 6, 8), np.nan)),
+    }
+    targets["normals"][:, :, :2] = 0
+    labelled = {t: torch.from_numpy(rs.rand(samples) > 0.4) for t in targets}
+    for task, target in targets.items():
+        target[~labelled[task]] = 254 if task == "semseg" else float("nan")
+    outputs = Outputs(
+        {t: torch.from_numpy(rs.randn(samples, TOY[t].channels, 6, 8)) for t in targets},
+        {"initial": {t: torch.from_numpy(rs.randn(samples, TOY[t].channels, 3, 4)) for t in targets}},
+    )
+    return outputs, Batch(torch.zeros(samples, 3, 6, 8), targets, labelled)
+
+
+WEIGHTS = {"semseg": 1.0, "depth": 0.5, "normals": 2.0, "edges": 0.0, "texture": 3.0}
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5))
+@settings(deadline=None, max_examples=30)
+def test_partial_labels_are_a_loop_over_samples(seed, samples):
+    """(1/B) Σ_x Σ_{t labelled in x} w_t L_t(x), every sample alone."""
+    outputs, batch = ragged(seed, samples)
+    every = leaves(outputs)
+    losses = run(outputs, batch, "partial", **WEIGHTS)
+    want = sum(p.sum() for p in every) * 0
+    for stage in (outputs.final, outputs.stages["initial"]):
+        for task, prediction in stage.items():
+            large = nn.functional.interpolate(prediction, (6, 8), mode="bilinear", align_corners=False)
+            for i in range(samples):
+                if batch.labelled[task][i]:
+                    one = TOY[task].loss(large[i : i + 1], batch.targets[task][i : i + 1])
+                    want = want + WEIGHTS[task] * one / samples
+    assert losses.total.item() == pytest.approx(want.item(), rel=1e-12)
+    if losses.total.requires_grad:
+        got = torch.autograd.grad(losses.total, every, allow_unused=True)
+        for mine, brute in zip(got, torch.autograd.grad(want, every), strict=True):
+            torch.testing.assert_close(torch.zeros_like(brute) if mine is None else mine, brute, rtol=1e-12, atol=1e-14)
+
+
+def test_pooled_and_per_sample_means_differ_where_holes_do():
+    outputs, batch = vector_l6()
+    batch.targets["depth"][0, :, :20] = 0
+    pooled, apart = (run(Outputs({"depth": outputs.final["depth"]}), batch, n) for n in ("supervised", "partial"))
+    assert pooled.total.item() != pytest.approx(apart.total.item(), rel=1e-4)
+    errors = (outputs.final["depth"] - batch.targets["depth"]).abs() * (batch.targets["depth"] > 0)
+    counts = (batch.targets["depth"] > 0).sum((1, 2, 3))
+    assert pooled.total.item() == pytest.approx((errors.sum() / counts.sum()).item(), rel=1e-6)
+    assert apart.total.item() == pytest.approx((errors.sum((1, 2, 3)) / counts).mean().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["supervised", "partial"])
+def test_a_chosen_task_loss_is_used_at_every_stage(name):
+    outputs, batch = vector_l6()
+    other = next(loss for loss in TOY["normals"].LOSSES if loss != TOY["normals"].loss_name)
+    usual, chosen = (run(outputs, batch, name, losses) for losses in ((), (("normals", other),)))
+    changed = {k for k in usual.terms if not torch.equal(usual.terms[k], chosen.terms[k])}
+    assert changed == {f"scale_{s}/normals" for s in range(4)}
 
 
 def test_weight_scales_its_task_only():
@@ -141,7 +228,7 @@ def test_mismatches_are_named():
         run(outputs, batch)
     few = build_objective(ObjectiveSpec(), {"semseg": TOY["semseg"]})
     with pytest.raises(SpecError, match="final: unknown task 'depth'"):
-        few(MODEL, Outputs(outputs.final), batch, 0)
+        few(Fixed(Outputs(outputs.final)), batch, 0.0)
     with pytest.raises(SpecError, match="predicts nothing"):
         run(Outputs({}), batch)
 
@@ -153,6 +240,22 @@ def test_building_errors():
         build_objective(ObjectiveSpec("supervise"), TOY)
     with pytest.raises(SpecError, match="unknown option of objective 'supervised': 'gamma'"):
         build_objective(ObjectiveSpec(options=options(gamma=2)), TOY)
+    with pytest.raises(SpecError, match=r"objective.losses: unknown task 'normal'.*'normals'"):
+        build_objective(ObjectiveSpec(losses=options(normal="l1")), TOY)
+    with pytest.raises(SpecError, match="unknown loss 'l7'"):
+        build_objective(ObjectiveSpec(losses=options(depth="l7")), TOY)
+    with pytest.raises(SpecError, match="needs: Supervised needs no other runs, got 1") as caught:
+        build_objective(ObjectiveSpec(), TOY).adopt([Fixed(None)])
+    assert caught.value.mend
+
+
+def test_choosing_a_loss_leaves_the_tasks_alone():
+    other = next(loss for loss in TOY["normals"].LOSSES if loss != TOY["normals"].loss_name)
+    before = TOY["normals"].loss_name
+    objective = build_objective(ObjectiveSpec(losses=(("normals", other),)), TOY)
+    assert objective.tasks["normals"].loss_name == other
+    assert TOY["normals"].loss_name == before
+    assert objective.tasks["depth"] is TOY["depth"]
 
 
 @pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "big", True, None])
@@ -161,6 +264,13 @@ def test_bad_weights_are_named(weight):
         build_objective(ObjectiveSpec(weights=(("depth", weight),)), TOY)
 
 
-def test_an_objective_without_parameters_adds_nothing_to_a_checkpoint():
-    for name in OBJECTIVES:
-        assert build_objective(ObjectiveSpec(name), TOY).state_dict() == {}
+@pytest.mark.parametrize("name", ["supervised", "partial", "consistency", "must"])
+def test_an_objective_without_parameters_adds_nothing_to_a_checkpoint(name):
+    objective = build_objective(ObjectiveSpec(name), TOY)
+    assert objective.state_dict() == {}
+    assert objective.groups() == []
+
+
+def test_every_objective_says_how_many_views_it_wants():
+    want = {"supervised": 1, "partial": 1, "must": 1, "consistency": 2, "mtpsl": 2, "jtr": 3}
+    assert {name: OBJECTIVES[name].views for name in want} == want
