@@ -36,8 +36,9 @@ class Profile(Verb):
 
     def run(self, options: argparse.Namespace) -> int:
         from mtlrepro.data import dataset_info
+        from mtlrepro.engine.run import Machine, time_steps
         from mtlrepro.profiling.cost import fvcore_cost, model_cost
-        from mtlrepro.profiling.speed import training_speed
+        from mtlrepro.suite.shrink import bench
         from mtlrepro.suite.table import discover, select
         from mtlrepro.tasks import make_tasks
 
@@ -48,9 +49,7 @@ class Profile(Verb):
             raise SpecError("no row of these tables has a network here", mend="See `mtlrepro list --rows`")
         lines, uncounted = [], {}
         for spec in specs:
-            tasks = make_tasks(
-                tuple(dict.fromkeys(spec.model.main + spec.model.aux)), dataset_info(spec.data.name, spec.data.options)
-            )
+            tasks = make_tasks(spec.tasks, dataset_info(spec.data.name, spec.data.options))
             channels = {name: task.channels for name, task in tasks.items()}
             model = replace(spec.model, weights=None)
             cost = model_cost(model, channels, spec.data.size)
@@ -61,7 +60,7 @@ class Profile(Verb):
                 line["all-op G"] = f"{every.macs / 1e9:.3f}"
                 uncounted[spec.label] = every.uncounted
             if options.steps:
-                speed = training_speed(replace(spec, model=model), tasks, options.device, options.steps)
+                speed = time_steps(bench(spec), Machine(options.device), options.steps)
                 line |= {"step ms": f"{speed['step_ms']:.1f}", "images/s": f"{speed['images_per_s']:.1f}"}
                 if "vram_bytes" in speed:
                     line["VRAM GiB"] = f"{speed['vram_bytes'] / 2**30:.2f}"

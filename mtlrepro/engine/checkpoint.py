@@ -91,6 +91,21 @@ def load(
     return Position(**json.loads(meta["position"]))
 
 
+def load_model(path: Path, model: nn.Module) -> None:
+    """Restore the network alone, for a run that only needs its predictions.
+
+    Raises:
+        StoreError: no such file, or as for `load`.
+    """
+    if not path.is_file():
+        mend = "Delete the folder to train this run again"
+        raise StoreError("no checkpoint of a run that another one needs", file=path, mend=mend)
+    tensors, _ = read(path)
+    state = _part(tensors, "model")
+    _check_fit(path, "model", state, model.state_dict())
+    model.load_state_dict(state)
+
+
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of a checkpoint, with the integrity of both checked.
 

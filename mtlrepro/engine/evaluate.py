@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtlrepro.data.sample import Sample, normalise
+from mtlrepro.data.sample import Sample, normaliser
 from mtlrepro.errors import DataError
 from mtlrepro.files import write_failure
 from mtlrepro.metrics.base import Metric
@@ -47,6 +47,7 @@ def evaluate(
     samples: Iterable[tuple[Tensor, Sample]],
     *,
     device: torch.device,
+    normalise: str = "imagenet",
     gallery: Gallery | None = None,
     costly: bool = True,
 ) -> Meters:
@@ -59,8 +60,9 @@ def evaluate(
     Args:
         model: evaluated in evaluation mode; the training mode of each of its modules is restored.
         tasks: tasks to evaluate; those a view does not predict are left out of that view.
-        samples: (uint8 (3, H, W) image at network size, sample with native labels) pairs.
+        samples: ((3, H, W) image at network size, sample with native labels) pairs.
         device: where the model lives.
+        normalise: what the network's input is, a key of `mtlrepro.data.sample.NORMALISE`.
         gallery: keep pictures of some samples.
         costly: compute the metrics that take long too.
 
@@ -75,7 +77,7 @@ def evaluate(
     model.eval()
     meters: Meters = {}
     try:
-        for position, image, sample, predictions in _predictions(model, tasks, samples, device):
+        for position, image, sample, predictions in _predictions(model, tasks, samples, device, normalise):
             targets = {name: _target(task, sample, position) for name, task in tasks.items()}
             show = gallery is not None and position in gallery.indices
             for view, by_task in predictions.items():
@@ -87,7 +89,7 @@ def evaluate(
                     if gallery and show:
                         _write(gallery.folder / f"{position}_{view}_{name}.png", tasks[name].picture(native[0].cpu()))
             if gallery and show:
-                _write(gallery.folder / f"{position}_image.png", image.permute(1, 2, 0).cpu().numpy())
+                _write(gallery.folder / f"{position}_image.png", _eight_bits(image).permute(1, 2, 0).cpu().numpy())
                 for name, task in tasks.items():
                     _write(gallery.folder / f"{position}_target_{name}.png", task.picture(targets[name].cpu()))
     finally:
@@ -139,14 +141,18 @@ def resize_prediction(decoded: Tensor, size: tuple[int, ...] | torch.Size) -> Te
 
 
 def _predictions(
-    model: nn.Module, tasks: Mapping[str, Task], samples: Iterable[tuple[Tensor, Sample]], device: torch.device
+    model: nn.Module,
+    tasks: Mapping[str, Task],
+    samples: Iterable[tuple[Tensor, Sample]],
+    device: torch.device,
+    normalise: str,
 ) -> Iterator[tuple[int, Tensor, Sample, dict[str, dict[str, Tensor]]]]:
     """(position, image, sample, view -> task -> decoded prediction (1, ..., H, W) at network size) of every sample."""
-    position = 0
+    position, prepare = 0, normaliser(normalise)
     for group in _groups(samples):
         images = [image for image, _ in group]
         images += images[-1:] * (FORWARD - len(group))
-        batch = normalise(torch.stack(images)).to(device)
+        batch = prepare(torch.stack(images)).to(device)
         views = {
             view: {name: tasks[name].decode(raw) for name, raw in by_task.items() if name in tasks}
             for view, by_task in _views(model(batch), batch.shape[-2:]).items()
@@ -188,6 +194,10 @@ def _target(task: Task, sample: Sample, position: int) -> Tensor:
         return task.collate(sample[task.name])
     except DataError as error:
         raise DataError(error.problem, file=error.file or where, field=error.field, mend=error.mend) from error
+
+
+def _eight_bits(image: Tensor) -> Tensor:
+    return image if image.dtype == torch.uint8 else (image * 255).round().byte()
 
 
 def _write(path: Path, picture: np.ndarray) -> None:

@@ -11,6 +11,12 @@ from typing import Any
 from mtlrepro.files import write_failure
 
 
+def evaluations(path: Path, before: int) -> list[dict[str, Any]]:
+    """The periodic evaluations of a run, in order: {"step", "metrics"} of each after fewer than `before` steps."""
+    entries = map(json.loads, path.read_text().splitlines())
+    return [{"step": e["step"], "metrics": e["eval"]} for e in entries if "eval" in e and e["step"] < before]
+
+
 class Log:
     """A context manager that appends lines; those up to the step a run resumes from are kept, later ones dropped.
 

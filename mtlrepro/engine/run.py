@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,22 @@ import torch
 from torch import nn
 
 from mtlrepro.data import build_dataset
-from mtlrepro.data.loader import TrainLoader, eval_samples
+from mtlrepro.data.loader import TrainLoader, eval_samples, open_loader
 from mtlrepro.data.sample import Dataset
+from mtlrepro.data.streams import source
 from mtlrepro.engine import checkpoint
 from mtlrepro.engine.checkpoint import Position
 from mtlrepro.engine.determinism import derive, make_deterministic, open_device
 from mtlrepro.engine.environment import environment
 from mtlrepro.engine.evaluate import Gallery, evaluate, figures
-from mtlrepro.engine.log import Log
+from mtlrepro.engine.log import Log, evaluations
 from mtlrepro.engine.optim import build_optimizer
 from mtlrepro.engine.saver import Progress, Saver
 from mtlrepro.engine.train import Hooks, train
-from mtlrepro.errors import StoreError, TrainingError
+from mtlrepro.errors import SpecError, StoreError, TrainingError
 from mtlrepro.files import write_failure, write_json
 from mtlrepro.models import build_model
-from mtlrepro.objectives import build_objective
+from mtlrepro.objectives import OBJECTIVES, build_objective
 from mtlrepro.profiling.speed import training_speed
 from mtlrepro.spec import DataSpec, RunSpec
 from mtlrepro.tasks import make_tasks
@@ -35,6 +37,9 @@ from mtlrepro.tasks.trivial import trivial_figures
 
 CHECKPOINT_SECONDS = 30.0
 TIMED_STEPS = 20
+TIMED_BATCHES = 4
+TRIVIAL_SAMPLES = 1000
+"""Training samples, with all their labels, that the constant predictor is fitted to: the first ones of the split."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,12 @@ def open_dataset(spec: DataSpec, split: str, data_root: Path | None) -> Dataset:
 
 
 def execute(
-    spec: RunSpec, seed: int, directory: Path, machine: Machine, progress: Progress | None = None
+    spec: RunSpec,
+    seed: int,
+    directory: Path,
+    machine: Machine,
+    progress: Progress | None = None,
+    needs: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Train and evaluate one spec with one seed inside its store directory; resumes from a checkpoint there.
 
@@ -72,10 +82,12 @@ def execute(
             pictures are written into it.
         machine: see `Machine`.
         progress: told about training now and then.
+        needs: directories of the finished runs that the spec needs, in its order.
 
     Returns:
-        The record, but for its schema version and key: metrics ("<view>.<task>.<figure>"), trivial
-        ("<task>.<figure>"), steps, seconds, device, params, speed, weights.
+        The record, but for its schema version and key: metrics (of the weights after the last step, see
+        `mtlrepro.engine.evaluate.record_key`), evaluations (those before it: {"step", "metrics"}), trivial
+        ("<task>.<protocol>.<figure>"), steps, seconds, device, params, speed, weights.
 
     Raises:
         ReproError: bad data, weights, checkpoint or spec, a loss that is not finite, a disk that cannot be written.
@@ -85,38 +97,63 @@ def execute(
     _clear(directory)
     write_json(directory / "env.json", environment())
     try:
-        record, tasks, loader = _train_and_evaluate(spec, seed, directory, device, machine, progress)
+        record, tasks, loader = _train_and_evaluate(spec, seed, directory, device, machine, progress, needs)
         if device.type == "cuda":  # timed apart, synchronised, and in memory of its own
             torch.cuda.empty_cache()
-            batch = loader.batch_at(0)
-            record["speed"] = training_speed(spec, tasks, str(device), steps=TIMED_STEPS, batch=batch)
+            teachers = _teachers(spec, needs, device, machine)
+            batches = [loader.batch_at(step) for step in range(min(TIMED_BATCHES, loader.steps_per_epoch))]
+            record["speed"] = training_speed(spec, tasks, batches, str(device), TIMED_STEPS, teachers)
     except torch.OutOfMemoryError as error:
         mend = "Stop what else runs on it, or use a GPU with more memory"
         raise TrainingError(f"the memory of {device} is full: {error}", field="recipe.batch", mend=mend) from error
-    trivial = {
-        f"{name}.{figure}": value for name in tasks for figure, value in _trivial(name, spec.data, machine.data_root)
-    }
-    return {**record, "trivial": trivial, "device": str(device)}
+    trivial = _trivial(tuple(tasks), source(spec.data), machine.data_root)
+    return {**record, "trivial": dict(trivial), "device": str(device)}
+
+
+def time_steps(spec: RunSpec, machine: Machine, steps: int) -> dict[str, float]:
+    """What training steps of a spec cost, from random weights (its teachers' too); see `training_speed`."""
+    device = open_device(machine.device)
+
+    def open_train(data: DataSpec) -> Dataset:
+        return open_dataset(data, "train", machine.data_root)
+
+    def built(one: RunSpec) -> nn.Module:
+        channels = {name: task.channels for name, task in make_tasks(one.tasks, info).items()}
+        return build_model(replace(one.model, weights=None), channels).to(device).eval().requires_grad_(False)
+
+    info = open_train(source(spec.data)).info
+    tasks, views = make_tasks(spec.tasks, info), OBJECTIVES[spec.objective.name].views
+    loader = open_loader(spec, tasks, open_train, seed=0, views=views)
+    batches = [loader.batch_at(step) for step in range(min(TIMED_BATCHES, loader.steps_per_epoch))]
+    return training_speed(spec, tasks, batches, machine.device, steps, [built(need) for need in spec.needs])
 
 
 def _train_and_evaluate(
-    spec: RunSpec, seed: int, directory: Path, device: torch.device, machine: Machine, progress: Progress | None
+    spec: RunSpec,
+    seed: int,
+    directory: Path,
+    device: torch.device,
+    machine: Machine,
+    progress: Progress | None,
+    needs: Sequence[Path],
 ) -> tuple[dict[str, Any], dict[str, Task], TrainLoader]:
     """Everything that needs the network; it is gone from memory afterwards."""
     started = time.perf_counter()
     recipe, size = spec.recipe, spec.data.size
-    train_set = open_dataset(spec.data, "train", machine.data_root)
-    val_set = open_dataset(spec.data, "val", machine.data_root)
-    tasks = make_tasks(tuple(dict.fromkeys(spec.model.main + spec.model.aux)), train_set.info)
-    loader = TrainLoader(
-        train_set, tasks, size, spec.data.augment, recipe.batch, seed=derive(seed, "data"), workers=machine.workers
-    )
-    steps = recipe.epochs * loader.steps_per_epoch
+    val_set = open_dataset(source(spec.data), "val", machine.data_root)
+    tasks = make_tasks(spec.tasks, val_set.info)
 
     torch.manual_seed(derive(seed, "init"))
     model: Any = build_model(spec.model, {name: task.channels for name, task in tasks.items()}).to(device)
-    objective = build_objective(spec.objective, tasks).to(device)
-    optimizer = build_optimizer([*model.parameters(), *objective.parameters()], recipe)
+    objective = build_objective(spec.objective, tasks, model.backbone.channels).to(device)
+    objective.adopt(_teachers(spec, needs, device, machine))
+    optimizer = build_optimizer(model, objective, recipe)
+
+    def open_train(data: DataSpec) -> Dataset:
+        return open_dataset(data, "train", machine.data_root)
+
+    loader = open_loader(spec, tasks, open_train, derive(seed, "data"), machine.workers, objective.views)
+    steps = recipe.epochs * loader.steps_per_epoch
 
     file = directory / "checkpoint.safetensors"
     start = _resume(file, model, objective, optimizer, steps)
@@ -124,7 +161,10 @@ def _train_and_evaluate(
 
     def now(gallery: Gallery | None = None) -> dict[str, float]:
         last, samples = gallery is not None, eval_samples(val_set, size)
-        return figures(evaluate(model, tasks, samples, device=device, gallery=gallery, costly=last))
+        meters = evaluate(
+            model, tasks, samples, device=device, normalise=spec.data.normalise, gallery=gallery, costly=last
+        )
+        return figures(meters)
 
     with Log(directory / "metrics.jsonl", keep=start.step, steps=steps) as log:
         every = recipe.evaluate_every * loader.steps_per_epoch
@@ -145,10 +185,12 @@ def _train_and_evaluate(
         began = time.perf_counter()
         metrics = now(Gallery(directory / "pictures"))
         log.write({"step": steps, "eval": metrics})
+    before = _periodic(directory / "metrics.jsonl", every, steps)
     seconds = {"train": 0.0, "steps": 0.0, **saver.position.seconds, "eval": time.perf_counter() - began}
     report = model.backbone.weights_report
     record = {
         "metrics": metrics,
+        "evaluations": before,
         "steps": steps,
         "seconds": seconds,
         "params": sum(p.numel() for p in model.parameters()),
@@ -156,6 +198,21 @@ def _train_and_evaluate(
         "weights": asdict(report) if report else None,
     }
     return record, tasks, loader
+
+
+def _teachers(spec: RunSpec, needs: Sequence[Path], device: torch.device, machine: Machine) -> list[nn.Module]:
+    """The networks of the runs that a spec needs, as they were after their last step, in evaluation mode."""
+    if len(needs) != len(spec.needs):
+        problem = f"the spec needs {len(spec.needs)} finished runs, got {len(needs)}"
+        raise SpecError(problem, field="needs", mend="Finish them first, and give the directory of each")
+    teachers = []
+    for need, directory in zip(spec.needs, needs, strict=True):
+        info = open_dataset(source(need.data), "val", machine.data_root).info
+        channels = {name: task.channels for name, task in make_tasks(need.tasks, info).items()}
+        teacher = build_model(replace(need.model, weights=None), channels)
+        checkpoint.load_model(directory / "checkpoint.safetensors", teacher)
+        teachers.append(teacher.to(device).eval().requires_grad_(False))
+    return teachers
 
 
 def _resume(
@@ -179,10 +236,21 @@ def _clear(directory: Path) -> None:
         raise write_failure(directory, error) from error
 
 
+def _periodic(file: Path, every: int, steps: int) -> list[dict[str, Any]]:
+    """The evaluations before the last one; all of them, or what is selected among them would depend on an accident."""
+    found = evaluations(file, steps)
+    if [e["step"] for e in found] != (list(range(every, steps, every)) if every else []):
+        mend = "Delete the run's folder to train it again"
+        raise StoreError("lacks evaluations that were made before this run was resumed", file=file, mend=mend)
+    return found
+
+
 @lru_cache(maxsize=32)
-def _trivial(name: str, data: DataSpec, data_root: Path | None) -> tuple[tuple[str, float], ...]:
+def _trivial(names: tuple[str, ...], data: DataSpec, data_root: Path | None) -> tuple[tuple[str, float], ...]:
     train_set, val_set = open_dataset(data, "train", data_root), open_dataset(data, "val", data_root)
-    task = make_tasks((name,), train_set.info)[name]
-    labels = (train_set[i][name] for i in range(len(train_set)))
-    targets = (task.collate(val_set[i][name])[None] for i in range(len(val_set)))
-    return tuple(trivial_figures(task, labels, targets).items())
+    figures: list[tuple[str, float]] = []
+    for name, task in make_tasks(names, train_set.info).items():
+        labels = (train_set[i][name] for i in range(min(len(train_set), TRIVIAL_SAMPLES)))
+        targets = (task.collate(val_set[i][name])[None] for i in range(len(val_set)))
+        figures += [(f"{name}.{k}", v) for k, v in trivial_figures(task, labels, targets).items()]
+    return tuple(figures)

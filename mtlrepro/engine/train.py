@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mtlrepro.data.sample import Batch
 from mtlrepro.engine.determinism import derive, seed_generators
-from mtlrepro.engine.optim import learning_rate
+from mtlrepro.engine.optim import set_learning_rates
 from mtlrepro.errors import TrainingError
 from mtlrepro.objectives.base import Losses, Objective
 from mtlrepro.spec import Recipe
@@ -57,7 +57,7 @@ def train(
 
     Args:
         model: in training mode afterwards.
-        objective: maps model, outputs, batch and step to losses; its parameters train along.
+        objective: runs the model and maps a batch to losses; its parameters train along.
         optimizer: over both.
         batches: (0-based global step, batch) pairs, from the resume point to the end.
         recipe: for the learning rate.
@@ -78,14 +78,9 @@ def train(
     for step, batch in batches:
         start = time.perf_counter()
         seed_generators(derive(seed, "step", step), device)
-        lr = learning_rate(recipe, step // steps_per_epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        lr = set_learning_rates(optimizer.param_groups, recipe, step // steps_per_epoch)
         batch = batch.to(device)
-        losses = objective(model, model(batch.image), batch, step)
-        optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        optimizer.step()
+        losses = take_step(model, objective, optimizer, batch, step / steps)
         done = step + 1
         losses = Losses(losses.total.detach(), losses.terms)
         unchecked.append((done, batch.index, losses))
@@ -102,6 +97,18 @@ def train(
             hooks.log({"step": done, "loss": float(losses.total), "terms": _floats(losses.terms), "lr": lr})
         hooks.after_step(done, due, seconds)
     return seconds
+
+
+def take_step(
+    model: nn.Module, objective: Objective, optimizer: torch.optim.Optimizer, batch: Batch, progress: float
+) -> Losses:
+    """One optimizer step; none where a batch holds nothing to learn from."""
+    losses: Losses = objective(model, batch, progress)
+    if losses.total.requires_grad:
+        optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        optimizer.step()
+    return losses
 
 
 def _check_losses(steps: list[tuple[int, Tensor, Losses]]) -> None:

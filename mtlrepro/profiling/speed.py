@@ -6,42 +6,52 @@ those of the CUDA allocator (peak allocated, peak reserved); the total in use on
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from mtlrepro.data import build_dataset
-from mtlrepro.data.loader import TrainLoader
 from mtlrepro.data.sample import Batch
 from mtlrepro.engine.determinism import make_deterministic, open_device
 from mtlrepro.engine.optim import build_optimizer
+from mtlrepro.engine.train import take_step
 from mtlrepro.errors import SpecError
 from mtlrepro.models import build_model
 from mtlrepro.objectives import build_objective
-from mtlrepro.spec import DataSpec, RunSpec
+from mtlrepro.spec import RunSpec
 from mtlrepro.tasks.base import Task
 
 WARMUP = 5
 
 
 def training_speed(
-    spec: RunSpec, tasks: Mapping[str, Task], device: str, steps: int, batch: Batch | None = None
+    spec: RunSpec,
+    tasks: Mapping[str, Task],
+    batches: Sequence[Batch],
+    device: str,
+    steps: int,
+    teachers: Sequence[nn.Module] = (),
 ) -> dict[str, float]:
-    """Train `steps` steps from random weights on one batch and return what they cost.
+    """Train `steps` steps from random weights on a few batches, which take turns, and return what they cost.
+
+    With partial labels a step's work depends on which labels its samples carry: give some batches.
 
     Args:
-        spec: model, objective, batch and size are taken from it.
+        spec: model and objective are taken from it.
         tasks: the spec's tasks.
+        batches: with as many views as the objective wants, on any device.
         device: torch device name.
         steps: timed steps, after `WARMUP` untimed ones.
-        batch: the batch, on any device; by default embedded scenes of the spec's size.
+        teachers: networks of the runs that the spec needs, on the device.
 
     Returns:
-        step_ms (median), step_ms_q1, step_ms_q3, images_per_s; on CUDA also vram_bytes (peak allocated),
-        vram_reserved_bytes and device_used_bytes (NVML, all processes).
+        step_ms (median), step_ms_q1, step_ms_q3, images_per_s, forward_ms (of one image in evaluation); on CUDA also
+        vram_bytes (peak allocated), vram_reserved_bytes and device_used_bytes (NVML, all processes).
 
     Raises:
         SpecError: no such device, or no step to time.
@@ -51,34 +61,45 @@ def training_speed(
     place = open_device(device)
     make_deterministic(place)
     torch.manual_seed(0)
-    if batch is None:
-        scenes = build_dataset(DataSpec("scenes", spec.data.size, train=spec.recipe.batch), "train")
-        batch = TrainLoader(scenes, dict(tasks), spec.data.size, "none", spec.recipe.batch, seed=0).batch_at(0)
-    batch = batch.to(place)
-    model = build_model(replace(spec.model, weights=None), {name: t.channels for name, t in tasks.items()})
+    ready = [batch.to(place) for batch in batches]
+    model: Any = build_model(replace(spec.model, weights=None), {name: t.channels for name, t in tasks.items()})
     model = model.to(place).train()
-    objective = build_objective(spec.objective, dict(tasks)).to(place)
-    optimizer = build_optimizer([*model.parameters(), *objective.parameters()], spec.recipe)
+    objective = build_objective(spec.objective, dict(tasks), model.backbone.channels).to(place)
+    objective.adopt(teachers)
+    optimizer = build_optimizer(model, objective, spec.recipe)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     times = []
-    for step in range(WARMUP + steps):
+    for step, batch in zip(range(WARMUP + steps), itertools.cycle(ready), strict=False):
         _synchronise(place)
         start = time.perf_counter()
-        losses = objective(model, model(batch.image), batch, step)
-        optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        optimizer.step()
+        take_step(model, objective, optimizer, batch, progress=0.0)
         _synchronise(place)
         if step >= WARMUP:
             times.append(1e3 * (time.perf_counter() - start))
     q1, median, q3 = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
-    speed = {"step_ms": median, "step_ms_q1": q1, "step_ms_q3": q3, "images_per_s": 1e3 * len(batch.image) / median}
+    images = statistics.mean(len(batch.image) for batch in ready)
+    speed = {"step_ms": median, "step_ms_q1": q1, "step_ms_q3": q3, "images_per_s": 1e3 * images / median}
     if place.type == "cuda":
         speed["vram_bytes"] = float(torch.cuda.max_memory_allocated(place))
         speed["vram_reserved_bytes"] = float(torch.cuda.max_memory_reserved(place))
         speed["device_used_bytes"] = _device_used(place)
+    speed["forward_ms"] = _forward_ms(model, ready[0].image, place)
     return speed
+
+
+@torch.no_grad()
+def _forward_ms(model: nn.Module, image: Tensor, place: torch.device) -> float:
+    """Median milliseconds an image of the network's forward pass in evaluation mode."""
+    model.eval()
+    times = []
+    for _ in range(WARMUP):
+        _synchronise(place)
+        start = time.perf_counter()
+        model(image)
+        _synchronise(place)
+        times.append(1e3 * (time.perf_counter() - start) / len(image))
+    return statistics.median(times)
 
 
 def _synchronise(device: torch.device) -> None:

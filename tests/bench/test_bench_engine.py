@@ -14,6 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from mtlrepro.data.loader import TrainLoader
 from mtlrepro.data.sample import Batch, DatasetInfo, Sample
+from mtlrepro.data.streams import Stream
 from mtlrepro.engine.checkpoint import Position
 from mtlrepro.engine.determinism import make_deterministic
 from mtlrepro.engine.log import Log
@@ -72,14 +73,15 @@ def measure(spec: ModelSpec, folder: Path) -> dict[str, float]:
     device = torch.device("cpu")
     make_deterministic(device)
     tasks = make_tasks(spec.main + tuple(t for t in spec.aux if t not in spec.main), INFO)
-    loader = TrainLoader(RandomSamples(LENGTH), tasks, SIZE, "flip_zoom", BATCH, seed=0)
+    stream = Stream(RandomSamples(LENGTH), range(LENGTH), lambda index, task: True, BATCH)
+    loader = TrainLoader((stream, None), tasks, SIZE, "flip_zoom", seed=0)
     steps = RECIPE.epochs * loader.steps_per_epoch
     torch.manual_seed(0)
     model = build_model(spec, {name: task.channels for name, task in tasks.items()})
-    objective = build_objective(ObjectiveSpec(), tasks)
-    optimizer = build_optimizer(model.parameters(), RECIPE)
+    objective = build_objective(ObjectiveSpec(), tasks, model.backbone.channels)
+    optimizer = build_optimizer(model, objective, RECIPE)
     bare_model = copy.deepcopy(model).train()
-    bare_optimizer = build_optimizer(bare_model.parameters(), RECIPE)
+    bare_optimizer = build_optimizer(bare_model, objective, RECIPE)
     ready = [loader.batch_at(step) for step in range(STEPS)]
     bare: list[float] = []
     harness: list[float] = []
@@ -90,7 +92,7 @@ def measure(spec: ModelSpec, folder: Path) -> dict[str, float]:
             began = time.perf_counter()
             if bare:
                 harness.append(began - left)
-            losses = objective(bare_model, bare_model(ready[step].image), ready[step], step)
+            losses = objective(bare_model, ready[step], step / steps)
             bare_optimizer.zero_grad(set_to_none=True)
             losses.total.backward()
             bare_optimizer.step()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -44,7 +47,39 @@ class Outcome:
         return found + [k for k in self.tensors if not torch.equal(self.tensors[k], other.tensors.get(k, Tensor()))]
 
 
-def complete(spec: RunSpec, folder: Path, seed: int = 0, machine: Machine = Machine()) -> Outcome:  # noqa: B008
+def complete(
+    spec: RunSpec,
+    folder: Path,
+    seed: int = 0,
+    machine: Machine = Machine(),  # noqa: B008
+    needs: Sequence[Path] = (),
+) -> Outcome:
     """Execute a run in a folder of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Outcome(execute(spec, seed, folder, machine), folder)
+    return Outcome(execute(spec, seed, folder, machine, needs=needs), folder)
+
+
+class Interrupted(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+def killed_after_every_step(
+    spec: RunSpec, folder: Path, monkeypatch: pytest.MonkeyPatch, needs: Sequence[Path] = ()
+) -> tuple[Outcome, list[checkpoint.Position]]:
+    """The run, killed whenever it has stored a step, and started again until it ends; what was stored."""
+    seen: list[checkpoint.Position] = []
+    real = checkpoint.save
+
+    def save(*args: Any) -> None:
+        real(*args)
+        seen.append(args[-1])
+        raise Interrupted
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save)
+        outcome = None
+        while outcome is None:
+            with contextlib.suppress(Interrupted):
+                outcome = complete(spec, folder, machine=EVERY_STEP, needs=needs)
+    return outcome, seen

@@ -11,22 +11,31 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mtlrepro.data.sample import Batch
 from mtlrepro.engine import checkpoint
 from mtlrepro.engine.checkpoint import Position
 from mtlrepro.engine.optim import OPTIMIZERS, build_optimizer
 from mtlrepro.errors import StoreError
+from mtlrepro.objectives.base import Group, Losses, Objective
 from mtlrepro.spec import Recipe
 
 SPENT = {"train": 1.5, "steps": 1.25}
 
 
-class Owner(nn.Module):
-    """An objective with a parameter, and one that never gets a gradient."""
+class Owner(Objective):
+    """Has a parameter, one that never gets a gradient, and one that learns at a rate of its own."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__({}, {})
+        self.film = nn.Parameter(torch.ones(()))
         self.scale = nn.Parameter(torch.ones(()))
         self.unused = nn.Parameter(torch.ones(2))
+
+    def groups(self) -> list[Group]:
+        return [Group([self.film], 10.0, 0.15)]
+
+    def forward(self, model: nn.Module, batch: Batch, progress: float) -> Losses:
+        raise NotImplementedError
 
 
 class State:
@@ -36,14 +45,13 @@ class State:
         torch.manual_seed(seed)
         self.model = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU())
         self.objective = Owner()
-        self.optimizer = build_optimizer(
-            [*self.model.parameters(), *self.objective.parameters()], Recipe(optimizer, 1e-2, 1e-3, 2, 1)
-        )
+        self.optimizer = build_optimizer(self.model, self.objective, Recipe(optimizer, 1e-2, 1e-3, 2, 1))
         for _ in range(steps):
             self.step()
 
     def step(self) -> None:
-        loss = (self.objective.scale * self.model(torch.ones(2, 3, 5, 5)).square()).sum()
+        scale = self.objective.scale * self.objective.film
+        loss = (scale * self.model(torch.ones(2, 3, 5, 5)).square()).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -94,6 +102,8 @@ def test_adam_state_is_stored_whole(tmp_path: Path) -> None:
     assert {k.split(".", 2)[2] for k in tensors if k.startswith("optimizer.")} == {"step", "exp_avg", "exp_avg_sq"}
     assert float(tensors["optimizer.0.step"]) == 3
     assert "optimizer.5.step" not in tensors  # no gradient, no state
+    assert float(tensors["optimizer.6.step"]) == 3  # the group of its own comes last
+    assert "objective.film" in tensors
 
 
 def test_sgd_without_momentum_has_no_state(tmp_path: Path) -> None:
@@ -110,6 +120,34 @@ def test_weights_alone_can_be_loaded(tmp_path: Path) -> None:
     state.save(tmp_path / "c")
     assert checkpoint.load(tmp_path / "c", other.model, other.objective).step == 3
     assert torch.equal(state.model[0].weight, other.model[0].weight)
+
+
+def test_the_network_alone_can_be_loaded_without_its_objective(tmp_path: Path) -> None:
+    state, other = State(), State(seed=1, steps=0)
+    state.save(tmp_path / "c")
+    before = {k: v.clone() for k, v in other.objective.state_dict().items()}
+    checkpoint.load_model(tmp_path / "c", other.model)
+    assert same(state.model.state_dict(), other.model.state_dict())
+    assert same(before, other.objective.state_dict())
+
+
+def test_a_needed_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"no checkpoint of a run that another one needs\. Delete the folder"):
+        checkpoint.load_model(tmp_path / "c", State().model)
+
+
+def test_a_network_that_does_not_fit_is_told_and_kept(tmp_path: Path) -> None:
+    State(width=4).save(tmp_path / "c")
+    other = State(width=5)
+    before = other.bits()
+    with pytest.raises(StoreError, match=r"model\.0\.bias: \(4,\) torch\.float32 does not fit \(5,\)") as caught:
+        checkpoint.load_model(tmp_path / "c", other.model)
+    assert (caught.value.file, caught.value.field) == (tmp_path / "c", "model.0.bias")
+    with pytest.raises(StoreError, match=r"model\.2\.bias: missing tensor"):
+        checkpoint.load_model(tmp_path / "c", nn.Sequential(*State().model[:2], nn.Conv2d(1, 1, 1)))
+    with pytest.raises(StoreError, match=r"model\.1\.bias: unexpected tensor"):
+        checkpoint.load_model(tmp_path / "c", State().model[:1])
+    assert same(before, other.bits())
 
 
 def test_loaded_tensors_do_not_hang_on_the_file(tmp_path: Path) -> None:

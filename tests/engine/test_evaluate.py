@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mtlrepro.data.sample import IMAGENET_MEAN, IMAGENET_STD, DatasetInfo, Sample
+from mtlrepro.data.sample import IMAGENET_MEAN, IMAGENET_STD, NORMALISE, DatasetInfo, Sample
 from mtlrepro.engine.evaluate import (
     FORWARD,
     Gallery,
@@ -21,7 +21,7 @@ from mtlrepro.engine.evaluate import (
     record_key,
     resize_prediction,
 )
-from mtlrepro.errors import DataError, StoreError
+from mtlrepro.errors import DataError, SpecError, StoreError
 from mtlrepro.metrics.depth import depth_sums
 from mtlrepro.models import build_model
 from mtlrepro.models.outputs import Outputs
@@ -265,6 +265,47 @@ def test_gallery_pictures(network: nn.Module, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "pictures" / "3_final_depth.png").size == (48, 20)
     target = np.asarray(Image.open(tmp_path / "pictures" / "3_target_semseg.png"))
     assert np.array_equal(target, TASKS["semseg"].picture(samples[3][1]["semseg"].long()))
+
+
+def as_floats(samples: Pairs) -> Pairs:
+    return [(image.float() / 255, labels) for image, labels in samples]
+
+
+def test_float_images_have_the_figures_and_pictures_of_their_eight_bits(network: nn.Module, tmp_path: Path) -> None:
+    samples = pairs(3, native=(20, 48))
+    whole = evaluate(network, TASKS, samples, device=CPU, gallery=Gallery(tmp_path / "bytes"))
+    floats = evaluate(network, TASKS, as_floats(samples), device=CPU, gallery=Gallery(tmp_path / "floats"))
+    got = figures(floats)
+    assert all(math.isclose(v, got[k], rel_tol=1e-3) or math.isnan(v) for k, v in figures(whole).items())
+    names = sorted(p.name for p in (tmp_path / "bytes").iterdir())
+    assert names == sorted(p.name for p in (tmp_path / "floats").iterdir())
+    for i in range(3):
+        shown = np.asarray(Image.open(tmp_path / "floats" / f"{i}_image.png"))
+        assert np.array_equal(shown, samples[i][0].permute(1, 2, 0).numpy())
+
+
+class Inputs(nn.Module):
+    """Keeps what it is given and predicts depth 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, image: Tensor) -> Outputs:
+        self.seen.append(image)
+        return Outputs({"depth": torch.ones(len(image), 1, *image.shape[-2:])})
+
+
+@pytest.mark.parametrize("name", NORMALISE)
+@pytest.mark.parametrize("floats", [False, True])
+def test_the_network_is_given_what_it_was_trained_on(name: str, floats: bool) -> None:
+    samples, inputs = pairs(3), Inputs()
+    shown = as_floats(samples) if floats else samples
+    evaluate(inputs, {"depth": TASKS["depth"]}, shown, device=CPU, normalise=name)
+    (seen,) = inputs.seen
+    assert torch.equal(seen[:3], NORMALISE[name](torch.stack([image for image, _ in shown])))
+    with pytest.raises(SpecError, match=r"data\.normalise: unknown normalisation 'image'"):
+        evaluate(inputs, {"depth": TASKS["depth"]}, samples, device=CPU, normalise="image")
 
 
 def test_a_full_disk_is_told_while_pictures_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

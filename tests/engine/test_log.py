@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtlrepro.engine.log import Log
+from mtlrepro.engine.log import Log, evaluations
 from mtlrepro.errors import StoreError
 
 
@@ -43,6 +43,18 @@ def test_resuming_drops_later_lines_and_the_last_evaluation(tmp_path: Path) -> N
     assert (tmp_path / "m").read_text() == "".join(whole.splitlines(keepends=True)[:-1])
     write(tmp_path / "m", {"step": 7, "loss": 1.0}, keep=6)
     assert steps_of(tmp_path / "m") == [1, 2, 3, 4, 4, 5, 6, 7]
+
+
+def test_the_evaluations_before_the_last_are_read_back_in_order(tmp_path: Path) -> None:
+    lines = [{"step": step, "loss": 1.0, "terms": {"eval": 0.5}} for step in (1, 2, 3, 4)]
+    first, second, last = ({"step": step, "eval": {"final.depth": 0.1 * step}} for step in (2, 3, 4))
+    write(tmp_path / "m", *lines[:2], first, lines[2], second, lines[3], last)
+    kept = [{"step": e["step"], "metrics": e["eval"]} for e in (first, second)]
+    assert evaluations(tmp_path / "m", 4) == kept
+    assert evaluations(tmp_path / "m", 3) == kept[:1]
+    assert evaluations(tmp_path / "m", 2) == []
+    write(tmp_path / "empty")
+    assert evaluations(tmp_path / "empty", 4) == []
 
 
 @pytest.mark.parametrize("cut", [1, 2, 12])

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
-from mtlrepro.engine.optim import OPTIMIZERS, build_optimizer, learning_rate
+from mtlrepro.data.sample import Batch
+from mtlrepro.engine.optim import OPTIMIZERS, build_optimizer, halve, learning_rate, set_learning_rates
 from mtlrepro.errors import SpecError
+from mtlrepro.objectives.base import Group, Losses, Objective
 from mtlrepro.spec import Recipe
 
 # Base rate, epochs, then the rates of epochs 0, 1, E/4, E/2, E-10 and E-1 (MTI-Net supplement A.2, worked out by hand).
@@ -18,6 +24,23 @@ GOLDEN = [
 
 def recipe(optimizer: str = "adam", lr: float = 1e-2, epochs: int = 10, schedule: str = "poly") -> Recipe:
     return Recipe(optimizer, lr, 0.1, batch=2, epochs=epochs, momentum=0.8, schedule=schedule)
+
+
+class Owner(Objective):
+    """Owns two parameters that follow the recipe, and a group for each (lr_factor, period)."""
+
+    def __init__(self, *special: tuple[float, float | None]):
+        super().__init__({}, {})
+        self.usual = nn.ParameterList([nn.Parameter(torch.ones(1)) for _ in range(2)])
+        self.special = nn.ParameterList([nn.Parameter(torch.ones(1)) for _ in special])
+        self.rates = special
+
+    def groups(self) -> list[Group]:
+        pairs = zip(self.special, self.rates, strict=True)
+        return [Group([parameter], *rate) for parameter, rate in pairs]
+
+    def forward(self, model: nn.Module, batch: Batch, progress: float) -> Losses:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize(("base", "epochs", "rates"), GOLDEN)
@@ -37,8 +60,8 @@ def test_rates_fall_and_stay_positive() -> None:
 def test_updates_follow_the_textbook(name: str) -> None:
     """Coupled weight decay: g + wd p enters Adam's moments (Kingma & Ba, 2015, algorithm 1) and SGD's velocity."""
     start, gradients = 2.0, (0.5, -1.0, 0.25)
-    parameter = nn.Parameter(torch.tensor([start], dtype=torch.float64))
-    optimizer = build_optimizer([parameter], recipe(name))
+    model = nn.ParameterList([nn.Parameter(torch.tensor([start], dtype=torch.float64))])
+    optimizer, parameter = build_optimizer(model, Owner(), recipe(name)), model[0]
     for gradient in gradients:
         parameter.grad = torch.tensor([gradient], dtype=torch.float64)
         optimizer.step()
@@ -57,13 +80,76 @@ def test_updates_follow_the_textbook(name: str) -> None:
 
 def test_every_parameter_decays_biases_and_normalisation_too() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    (group,) = build_optimizer(model.parameters(), recipe()).param_groups
-    assert len(group["params"]) == 4
+    (group,) = build_optimizer(model, Owner(), recipe()).param_groups
+    assert len(group["params"]) == 4 + 2
     assert group["weight_decay"] == 0.1
+
+
+def same_objects(found: Sequence[object], wanted: Sequence[object]) -> bool:
+    return [*map(id, found)] == [*map(id, wanted)]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_groups_of_an_objective_are_trained_apart_and_once(name: str) -> None:
+    model, objective = nn.Linear(2, 1), Owner((10.0, 0.15), (0.1, None))
+    usual, first, second = build_optimizer(model, objective, recipe(name)).param_groups
+    assert same_objects(usual["params"], [*model.parameters(), *objective.usual])
+    assert same_objects([*first["params"], *second["params"]], [*objective.special])
+    assert [(g["lr_factor"], g["period"]) for g in (usual, first, second)] == [(1.0, None), (10.0, 0.15), (0.1, None)]
+    assert {g["weight_decay"] for g in (usual, first, second)} == {0.1}
+
+
+def test_a_group_multiplies_its_own_schedule_or_the_recipes() -> None:
+    """FiLM columns of MTPSL: ten times the rate, halved after every 0.15 of the training."""
+    r = recipe(lr=1e-3, epochs=20, schedule="halve")
+    groups = build_optimizer(nn.Linear(1, 1), Owner((10.0, 0.15), (0.1, None)), r).param_groups
+    seen = []
+    for epoch in range(20):
+        returned = set_learning_rates(groups, r, epoch)
+        seen.append([group["lr"] for group in groups])
+        assert returned == seen[-1][0] == learning_rate(r, epoch)
+    usual, film, follower = zip(*seen, strict=True)
+    assert usual == (1e-3,) * 10 + (5e-4,) * 10
+    assert film == pytest.approx([1e-2 * 0.5 ** (epoch // 3) for epoch in range(20)], rel=1e-12)
+    assert follower == pytest.approx([0.1 * rate for rate in usual], rel=1e-12)
+
+
+def test_poly_is_followed_by_a_group_without_a_period() -> None:
+    r = recipe(epochs=10)
+    groups = build_optimizer(nn.Linear(1, 1), Owner((3.0, None), (2.0, 0.5)), r).param_groups
+    rates = []
+    for epoch in range(10):
+        set_learning_rates(groups, r, epoch)
+        rates.append(tuple(group["lr"] for group in groups))
+    assert [b / a for a, b, _ in rates] == pytest.approx([3.0] * 10)
+    assert [c for _, _, c in rates] == pytest.approx([2e-2] * 5 + [1e-2] * 5)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "drops"),
+    [(400, [200]), (200, [100]), (20, [10]), (1, []), (5, [2, 4])],
+)
+def test_halving_at_half_time(epochs: int, drops: list[int]) -> None:
+    """JTR's public code: step size `epochs / 2`, factor 0.5."""
+    r = recipe(epochs=epochs, schedule="halve", lr=1.0)
+    rates = [learning_rate(r, epoch) for epoch in range(epochs)]
+    assert [e for e in range(1, epochs) if rates[e] < rates[e - 1]] == drops
+    assert rates[0] == 1.0
+    assert rates[-1] == 0.5 ** len(drops)
+
+
+@given(st.integers(1, 500), st.floats(0.01, 1.0))
+def test_halving_is_a_staircase_of_equal_steps(epochs: int, period: float) -> None:
+    rates = [halve(epoch, epochs, period) for epoch in range(epochs)]
+    length = max(1, round(period * epochs))
+    assert rates[0] == 1.0
+    for start in range(0, epochs, length):
+        assert len(set(rates[start : start + length])) == 1
+        assert start == 0 or rates[start] == rates[start - 1] / 2
 
 
 def test_unknown_names_are_told_with_their_field() -> None:
     with pytest.raises(SpecError, match=r"recipe\.optimizer: unknown optimizer 'adm'\. Did you mean 'adam'"):
-        build_optimizer([], recipe("adm"))
-    with pytest.raises(SpecError, match=r"recipe\.schedule: unknown schedule 'cosine'\..*Known: poly"):
+        build_optimizer(nn.Linear(1, 1), Owner(), recipe("adm"))
+    with pytest.raises(SpecError, match=r"recipe\.schedule: unknown schedule 'cosine'\..*Known: .*poly"):
         learning_rate(recipe(schedule="cosine"), 0)

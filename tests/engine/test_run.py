@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from engine_runs import EVERY_STEP, Outcome, complete, spec_over
+from engine_runs import EVERY_STEP, Interrupted, Outcome, complete, killed_after_every_step, spec_over
 
 from mtlrepro.engine import checkpoint, evaluate, log, run, saver
 from mtlrepro.engine.run import Machine, execute
@@ -32,13 +32,10 @@ def reference(spec: RunSpec, tmp_path_factory: pytest.TempPathFactory) -> Outcom
     return complete(spec, tmp_path_factory.mktemp("reference"))
 
 
-class Interrupted(BaseException):
-    """Stands for a kill: nothing may catch it."""
-
-
 def test_the_record_is_complete(reference: Outcome) -> None:
     record = reference.record
-    assert set(record) == {"metrics", "trivial", "steps", "seconds", "device", "params", "speed", "weights"}
+    names = {"metrics", "evaluations", "trivial", "steps", "seconds", "device", "params", "speed", "weights"}
+    assert set(record) == names
     assert record["steps"] == STEPS
     assert record["device"] == "cpu"
     assert record["weights"] is None
@@ -66,6 +63,16 @@ def test_lines_tell_training_and_every_evaluation(reference: Outcome) -> None:
     assert lines[-1]["eval"] == reference.metrics
 
 
+def test_the_record_keeps_the_evaluations_before_the_last(reference: Outcome) -> None:
+    evaluations = reference.record["evaluations"]
+    assert [set(e) for e in evaluations] == [{"step", "metrics"}] * 3
+    assert [e["step"] for e in evaluations] == [2, 4, 6]
+    lines = [json.loads(line) for line in reference.lines.splitlines()]
+    assert [e["metrics"] for e in evaluations] == [line["eval"] for line in lines if "eval" in line][:3]
+    assert all(set(e["metrics"]) <= set(reference.metrics) for e in evaluations)  # without the costly figures
+    assert len({json.dumps(e["metrics"]) for e in evaluations}) == 3
+
+
 def test_same_spec_same_bits(spec: RunSpec, reference: Outcome, tmp_path: Path) -> None:
     torch.rand(5)
     assert complete(spec, tmp_path).differences(reference) == []
@@ -85,7 +92,8 @@ def test_evaluating_logging_and_showing_progress_change_nothing(
     events: list[dict[str, Any]] = []
     (tmp_path / "run").mkdir()
     other = Outcome(execute(seldom, 0, tmp_path / "run", EVERY_STEP, events.append), tmp_path / "run")
-    assert other.differences(reference) == ["lines"]
+    assert other.differences(reference) == ["lines", "evaluations"]
+    assert other.record["evaluations"] == []
     assert set(other.lines.splitlines()) < set(reference.lines.splitlines())
     assert events[0]["step"] == 1
     assert events[0]["steps"] == STEPS
@@ -95,20 +103,7 @@ def test_evaluating_logging_and_showing_progress_change_nothing(
 def test_a_run_resumed_at_every_step_keeps_every_bit(
     spec: RunSpec, reference: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = checkpoint.save
-    seen: list[checkpoint.Position] = []
-
-    def save(*args: Any) -> None:
-        real(*args)
-        seen.append(args[-1])
-        raise Interrupted
-
-    monkeypatch.setattr(checkpoint, "save", save)
-    for _ in range(STEPS):
-        with pytest.raises(Interrupted):
-            execute(spec, 0, tmp_path, EVERY_STEP)
-    monkeypatch.setattr(checkpoint, "save", real)
-    resumed = complete(spec, tmp_path)
+    resumed, seen = killed_after_every_step(spec, tmp_path, monkeypatch)
     assert [p.step for p in seen] == list(range(1, STEPS + 1))
     assert resumed.differences(reference) == []
     spent = [p.seconds["steps"] for p in seen]

@@ -1,22 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from mtlrepro.data import build_dataset
-from mtlrepro.data.loader import TrainLoader
+from mtlrepro.data.loader import open_loader
 from mtlrepro.data.sample import Batch
+from mtlrepro.engine.run import Machine, time_steps
 from mtlrepro.errors import SpecError
+from mtlrepro.models.outputs import Outputs
+from mtlrepro.objectives import OBJECTIVES
 from mtlrepro.profiling import speed
 from mtlrepro.profiling.speed import training_speed
-from mtlrepro.spec import DataSpec, RunSpec
+from mtlrepro.spec import ExtraData, ModelSpec, ObjectiveSpec, RunSpec, options
 from mtlrepro.tasks import make_tasks
 from mtlrepro.tasks.base import Task
 
-CPU_FIGURES = {"step_ms", "step_ms_q1", "step_ms_q3", "images_per_s"}
+CPU_FIGURES = {"step_ms", "step_ms_q1", "step_ms_q3", "images_per_s", "forward_ms"}
 
 
 @pytest.fixture
@@ -24,13 +30,19 @@ def tasks(tiny_spec: RunSpec) -> dict[str, Task]:
     return make_tasks(tiny_spec.model.main, build_dataset(tiny_spec.data, "train").info)
 
 
+def batches_of(spec: RunSpec, tasks: dict[str, Task], count: int = 1) -> list[Batch]:
+    views = OBJECTIVES[spec.objective.name].views
+    loader = open_loader(spec, tasks, lambda data: build_dataset(data, "train"), seed=0, views=views)
+    return [loader.batch_at(step) for step in range(count)]
+
+
 @pytest.fixture
 def batch(tiny_spec: RunSpec, tasks: dict[str, Task]) -> Batch:
-    return TrainLoader(build_dataset(tiny_spec.data, "train"), tasks, (32, 32), "none", 4, seed=0).batch_at(0)
+    return batches_of(tiny_spec, tasks)[0]
 
 
 def test_figures_of_a_batch(tiny_spec: RunSpec, tasks: dict[str, Task], batch: Batch) -> None:
-    got = training_speed(tiny_spec, tasks, "cpu", 4, batch)
+    got = training_speed(tiny_spec, tasks, [batch], "cpu", 4)
     assert set(got) == CPU_FIGURES
     assert 0 < got["step_ms_q1"] <= got["step_ms"] <= got["step_ms_q3"]
     assert got["images_per_s"] == pytest.approx(4e3 / got["step_ms"])
@@ -40,38 +52,92 @@ def test_the_median_is_of_the_timed_steps_alone(
     tiny_spec: RunSpec, tasks: dict[str, Task], batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clock is read once in each warm-up step; then steps last 25, 36 and 49 s."""
-    readings = iter([0.0] * speed.WARMUP + [100.0, 125.0, 200.0, 236.0, 300.0, 349.0])
+    steps = [0.0] * speed.WARMUP + [100.0, 125.0, 200.0, 236.0, 300.0, 349.0]
+    readings = iter(steps + [0.0, 2.0, 0.0, 4.0, 0.0, 8.0, 0.0, 12.0, 0.0, 20.0])  # then the forward passes
     monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
-    got = training_speed(tiny_spec, tasks, "cpu", 3, batch)
+    got = training_speed(tiny_spec, tasks, [batch], "cpu", 3)
     assert got["step_ms"] == pytest.approx(36e3)
     assert (got["step_ms_q1"], got["step_ms_q3"]) == pytest.approx((25e3, 49e3))
+    assert got["forward_ms"] == pytest.approx(8e3 / len(batch.image))
 
 
 def test_one_timed_step_is_enough(tiny_spec: RunSpec, tasks: dict[str, Task], batch: Batch) -> None:
-    got = training_speed(tiny_spec, tasks, "cpu", 1, batch)
+    got = training_speed(tiny_spec, tasks, [batch], "cpu", 1)
     assert got["step_ms_q1"] == got["step_ms"] == got["step_ms_q3"]
 
 
-def test_without_a_batch_embedded_scenes_are_used(
+def test_batches_take_turns_in_the_steps_of_a_training(
     tiny_spec: RunSpec, tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[DataSpec, str]] = []
+    batches, seen = batches_of(tiny_spec, tasks, 2), []
+    batches[1].image = batches[1].image[:2]
+    batches[1].targets = {k: v[:2] for k, v in batches[1].targets.items()}
+    batches[1].labelled = {k: v[:2] for k, v in batches[1].labelled.items()}
+    real = speed.take_step
 
-    def scenes(spec: DataSpec, split: str):
-        asked.append((spec, split))
-        return build_dataset(tiny_spec.data, "train")
+    def step(model: nn.Module, objective: Any, optimizer: Any, batch: Batch, progress: float) -> Any:
+        assert model.training
+        assert objective.training
+        seen.append(len(batch.image))
+        return real(model, objective, optimizer, batch, progress)
 
-    monkeypatch.setattr(speed, "build_dataset", scenes)
-    assert set(training_speed(tiny_spec, tasks, "cpu", 1)) == CPU_FIGURES
-    assert asked == [(DataSpec("scenes", (32, 32), train=4), "train")]
+    monkeypatch.setattr(speed, "take_step", step)
+    got = training_speed(tiny_spec, tasks, batches, "cpu", 4)
+    assert seen == ([4, 2] * 5)[: speed.WARMUP + 4]
+    assert got["images_per_s"] == pytest.approx(3e3 / got["step_ms"])
+
+
+NEEDS = (
+    ObjectiveSpec("must"),
+    ObjectiveSpec("jtr", options=options(widths=(4, 4, 6, 6, 8))),
+    ObjectiveSpec("consistency"),
+)
+
+
+@pytest.mark.parametrize("objective", NEEDS, ids=lambda o: o.name)
+def test_partial_labels_further_views_and_teachers_are_timed(tiny_spec: RunSpec, objective: ObjectiveSpec) -> None:
+    """From random weights: no run that the spec needs has to be there."""
+    data = replace(tiny_spec.data, labels="onelabel", labels_over=("semseg", "depth"), normalise="none")
+    data = replace(data, unlabelled=25, extra=ExtraData("unlabelled"))
+    alone = [
+        RunSpec(data, ModelSpec("segnet", "segnet_nano", (task,)), replace(tiny_spec.recipe, extra=1))
+        for task in ("semseg", "depth")
+    ]
+    needs = tuple(alone) if objective.name == "must" else ()
+    recipe = replace(tiny_spec.recipe, batch=3, extra=1)
+    spec = RunSpec(data, ModelSpec("segnet", "segnet_nano", ("semseg", "depth")), recipe, objective, needs)
+    got = time_steps(spec, Machine(), 2)
+    assert set(got) == CPU_FIGURES
+    assert got["images_per_s"] == pytest.approx(4e3 / got["step_ms"])
+
+
+def test_given_teachers_are_asked(tiny_spec: RunSpec, tasks: dict[str, Task]) -> None:
+    asked = []
+
+    class Teacher(nn.Module):
+        def __init__(self, task: str):
+            super().__init__()
+            self.task, self.layer = task, nn.Conv2d(3, tasks[task].channels, 1)
+
+        def forward(self, image: torch.Tensor) -> Outputs:
+            asked.append((self.task, self.training))
+            return Outputs({self.task: self.layer(image)})
+
+    spec = replace(tiny_spec, objective=ObjectiveSpec("must"))
+    spec = replace(spec, data=replace(spec.data, labels="onelabel", labels_over=("semseg", "depth")))
+    training_speed(spec, tasks, batches_of(spec, tasks, 2), "cpu", 1, [Teacher(task) for task in tasks])
+    assert set(asked) == {("semseg", False), ("depth", False)}
+    assert len(asked) > speed.WARMUP
+    with pytest.raises(SpecError, match="Supervised needs no other runs"):
+        training_speed(tiny_spec, tasks, batches_of(tiny_spec, tasks), "cpu", 1, [Teacher("depth")])
 
 
 def test_bad_questions_are_told(tiny_spec: RunSpec, tasks: dict[str, Task], batch: Batch) -> None:
     with pytest.raises(SpecError, match="0 timed steps"):
-        training_speed(tiny_spec, tasks, "cpu", 0, batch)
+        training_speed(tiny_spec, tasks, [batch], "cpu", 0)
     if not torch.cuda.is_available():
         with pytest.raises(SpecError, match="no device 'cuda:0'"):
-            training_speed(tiny_spec, tasks, "cuda:0", 1, batch)
+            training_speed(tiny_spec, tasks, [batch], "cuda:0", 1)
 
 
 def test_a_device_without_nvml_is_asked_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -87,6 +153,6 @@ def test_a_device_without_nvml_is_asked_itself(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.gpu
 def test_memory_figures_of_a_gpu(tiny_spec: RunSpec, tasks: dict[str, Task], batch: Batch) -> None:
-    got = training_speed(tiny_spec, tasks, "cuda:0", 3, batch)
+    got = training_speed(tiny_spec, tasks, [batch], "cuda:0", 3)
     assert set(got) == CPU_FIGURES | {"vram_bytes", "vram_reserved_bytes", "device_used_bytes"}
     assert 0 < got["vram_bytes"] <= got["vram_reserved_bytes"] <= got["device_used_bytes"]
