@@ -19,6 +19,7 @@ class Run(Verb):
   mtlrepro run mti_net/2a                              one table at the strongest tier this machine can serve
   mtlrepro run nyuv2 --tier full --data-root /data --seeds 3
   mtlrepro run --dataset street.toml --methods stl mtl mti_net --size 96x128 --epochs 8
+  mtlrepro run --dataset street.toml --methods mtl/partial mtl/jtr --labels onelabel --augment flip_photo
   mtlrepro run mti_net --tier smoke --seeds 3 && mtlrepro expected update    keep them as reference for regressions"""
 
     @staticmethod
@@ -38,8 +39,12 @@ class Run(Verb):
             help="description file of your dataset (`mtlrepro data --describe folder`), or scenes",
         )
         own.add_argument(
-            "--methods", nargs="+", default=["stl", "mtl", "mti_net"], help="architectures (default: stl mtl mti_net)"
+            "--methods",
+            nargs="+",
+            default=["stl", "mtl", "mti_net"],
+            help="architectures, or ARCH/OBJECTIVE such as mtl/jtr (default: stl mtl mti_net)",
         )
+        own.add_argument("--labels", default="full", help="partial labels, such as onelabel (default full)")
         own.add_argument("--tasks", nargs="+", help="main tasks (default: all tasks of the dataset)")
         own.add_argument("--aux", nargs="+", default=[], help="auxiliary tasks for methods that have a front-end")
         own.add_argument(
@@ -79,6 +84,7 @@ class Run(Verb):
             c = Comparison(
                 dataset=options.dataset,
                 methods=tuple(options.methods),
+                labels=options.labels,
                 tasks=tuple(options.tasks or ()),
                 aux=tuple(options.aux),
                 backbone=options.backbone,

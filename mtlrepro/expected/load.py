@@ -28,7 +28,10 @@ from mtlrepro.expected.tomlfile import build, check_known, read_toml, take_all, 
 
 SCHEMA_VERSION = 2
 
-SELECTIONS = ("last", "best on test", "unknown")
+MEAN_OF_LAST = "mean of last "
+"""Selection rule with a number of evaluations behind it."""
+
+SELECTIONS = ("last", "best on test", f"{MEAN_OF_LAST}10", "unknown")
 """Which weights the authors judged."""
 
 FILES = ("findings.toml", "audit.toml")
@@ -156,7 +159,9 @@ class _Check:
 
     def uniqueness(self) -> None:
         table = self.table
-        self.known("selection", table.selection, list(SELECTIONS), "selection")
+        count = table.selection.removeprefix(MEAN_OF_LAST)
+        if count == table.selection or not count.isdecimal() or int(count) < 1:
+            self.known("selection", table.selection, list(SELECTIONS), "selection")
         if table.runs < 1:
             self.refuse(f"{table.runs} runs", "runs", "Give the number of runs behind a cell, 1 if it is not stated")
         sets, groups = [s.key for s in table.sets], [g.key for g in table.groups]
@@ -202,10 +207,14 @@ class _Check:
             mend = "Quoted rows have one, others none"
             self.refuse(f"origin {row.origin!r} with source {row.source!r}", f"{where}.source", mend)
         check_known("column", row.cells, self.keys, self.file, f"{where}.cells")
-        check_known("column", row.doubts, self.keys, self.file, f"{where}.doubts")
-        for key, text in row.doubts.items():
-            if not isinstance(text, str):
-                self.refuse(f"{text!r} is not a string", f"{where}.doubts.{key}", "Write a sentence")
+        for name, remarks in (("doubts", row.doubts), ("set_aside", row.set_aside)):
+            check_known("column", remarks, self.keys, self.file, f"{where}.{name}")
+            for key, text in remarks.items():
+                if not isinstance(text, str):
+                    self.refuse(f"{text!r} is not a string", f"{where}.{name}.{key}", "Write a sentence")
+        for key, text in row.set_aside.items():
+            if not text.strip():
+                self.refuse("no reason", f"{where}.set_aside.{key}", "Say why no figure should be held to the cell")
         for key, text in row.cells.items():
             cell = self.table.parsed[row.id, key]  # refuses what is no number
             column = self.table.column(key)

@@ -13,7 +13,7 @@ from pathlib import Path
 from mtlrepro.errors import unknown
 from mtlrepro.expected.cells import DASHES, Printed
 from mtlrepro.expected.load import load_table, table_file, table_files
-from mtlrepro.expected.schema import RESOURCES, Column, KnownDeviation, Part, Place, PrintedRow, PrintedTable
+from mtlrepro.expected.schema import RESOURCES, TIMED, Column, KnownDeviation, Part, Place, PrintedRow, PrintedTable
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,11 @@ class Panel:
     def protocols(self) -> dict[str, str]:
         """Metric id -> protocol, of the columns that a training fills."""
         return {c.metric: c.protocol for c in self.columns if "." in c.metric}
+
+    @property
+    def timed(self) -> bool:
+        """Whether time and memory are all it prints, which takes a few steps and no whole training."""
+        return all(c.metric in TIMED for c in self.columns)
 
     @cached_property
     def rows(self) -> tuple[PrintedRow, ...]:

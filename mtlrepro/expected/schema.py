@@ -12,7 +12,10 @@ from mtlrepro.expected.cells import IDEM, Printed, parse
 COUNTED = ("params", "macs")
 """Resources that are counted on the paper's exact model."""
 
-RESOURCES = (*COUNTED, "added_params", "train_time", "vram")
+TIMED = ("train_time", "vram")
+"""Resources that are measured on a GPU, and compared as ratios between rows."""
+
+RESOURCES = (*COUNTED, "added_params", *TIMED)
 """Metrics that no training loss improves: counts, time and memory."""
 
 UNITS = ("%", "m", "deg", "M", "G", "h", "GiB", "")
@@ -99,7 +102,8 @@ class Part:
 class PrintedRow:
     """One line in print: `origin` is "run", or "quoted" with the `source` the authors copied it from.
 
-    `cells` are the printed strings by column key.
+    `cells` are the printed strings by column key; `doubts` are remarks about them, `set_aside` says why no figure
+    should be held to one.
     """
 
     name: str
@@ -108,6 +112,7 @@ class PrintedRow:
     origin: str = "run"
     source: str = ""
     doubts: dict[str, str] = field(default_factory=dict)
+    set_aside: dict[str, str] = field(default_factory=dict)
     metrics: Place | None = None
     repeats: tuple[Place, ...] = ()
 

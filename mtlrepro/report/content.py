@@ -105,6 +105,7 @@ def _section(table: TableResult, number: int) -> TableSection:
             Frame("Claims of the paper", tables.claims(table), folded=False),
             Frame("Every printed figure: difference, band, verdict", tables.comparisons(table)),
             Frame("Δ_m: printed and recomputed", tables.deltas(table)),
+            Frame("After the last step (in brackets: at the selected evaluation)", tables.after_last_step(table)),
             Frame("Printed values that do not follow from the rest of the print", odd_values(table.audit)),
             Frame("Where paper and public code disagree", findings_frame(table.findings)),
             *frames,
@@ -118,6 +119,8 @@ def _section(table: TableResult, number: int) -> TableSection:
             "from end to end and beats a constant predictor; they say nothing about the printed figures, so no "
             "difference, band or verdict is given for them."
         )
+        if any(c.kind == "resource" and c.tier in synthetic for row in table.rows for c in row.checks):
+            footnote += " Time and memory do not depend on the scenes: they are held to their ratios between rows."
     return TableSection(
         slug=f"t{number}-{words.slug(words.title(table))}",
         title=f"{words.title(table)} ({table.dataset})",

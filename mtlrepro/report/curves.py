@@ -9,7 +9,7 @@ from typing import Any
 from mtlrepro.engine.evaluate import record_key
 from mtlrepro.report.figures import COLOURS, DASHES, FAINT, INK, Picture, literal, new_figure, to_png
 from mtlrepro.report.rundir import RunFiles
-from mtlrepro.suite.evidence import main_figure, usual_protocol
+from mtlrepro.suite.figures import main_figure, usual_protocol
 from mtlrepro.suite.results import RowResult, RunInfo
 
 COLUMNS = 4

@@ -13,7 +13,10 @@ from mtlrepro.suite.results import RowResult
 if TYPE_CHECKING:
     import numpy as np
 
-ORDER = ("semseg", "parts", "depth", "normals", "edges", "saliency")
+ORDER = (
+    *("semseg", "parts", "depth", "normals", "edges", "saliency"),
+    *("occlusion", "reshading", "keypoints", "texture"),
+)
 GAP = 4
 """Pixels between thumbnails."""
 

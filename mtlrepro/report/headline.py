@@ -68,12 +68,18 @@ def _statement(result: SessionResult, rows: list[RowResult], checks: list[Check]
         claims = [c for c in checks if c.kind == "claim" and words.compared(c) and c.verdict in words.DECIDED]
         text = f"{words.plural(len(printed), 'printed figure')} compared at tier full: {_tally(printed)}"
         return f"{text}; {words.plural(len(claims), 'claim')} checked: {_tally(claims)}." if claims else f"{text}."
-    counted = [c for c in checks if c.kind == "resource" and c.verdict in words.DECIDED]
-    where = "nothing ran at tier full (the paper's dataset, model and recipe)"
+    resources = [c for c in checks if c.kind == "resource" and c.verdict in words.DECIDED]
+    counted = [c for c in resources if c.tier == "conformance"]
+    timed = [c for c in resources if c.tier != "conformance"]
+    apart = []
     if counted:
         what = words.plural(len(counted), "parameter or MAC count")
-        return f"{DISCLAIMER}, apart from {what} that need no training ({_tally(counted)}): {where}."
-    return f"{DISCLAIMER}: {where}."
+        apart.append(f"{what} that need no training ({_tally(counted)})")
+    if timed:
+        what = words.plural(len(timed), "figure")
+        apart.append(f"{what} of time and memory that steps on synthetic scenes give as ratios ({_tally(timed)})")
+    besides = f", apart from {' and '.join(apart)}" if apart else ""
+    return f"{DISCLAIMER}{besides}: nothing ran at tier full (the paper's dataset, model and recipe)."
 
 
 def _tally(checks: list[Check]) -> str:

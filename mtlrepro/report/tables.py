@@ -8,8 +8,8 @@ import pandas as pd
 
 from mtlrepro.report import words
 from mtlrepro.report.page import Cell
-from mtlrepro.suite.evidence import better
-from mtlrepro.suite.results import VERDICTS, Check, RowResult, TableResult
+from mtlrepro.suite.figures import better
+from mtlrepro.suite.results import VERDICTS, Check, RowResult, TableResult, Value
 
 NONE = words.NONE
 
@@ -193,11 +193,32 @@ def margins(table: TableResult) -> pd.DataFrame:
     return frame(lines, ["Row", "Metric", "Tier", "Measured", "Best constant", "Gain", "Verdict"])
 
 
+def after_last_step(table: TableResult) -> pd.DataFrame:
+    """What a table that selects among evaluations would read without that: figures after the last step.
+
+    The selected figure stands in brackets; metrics are in their own units.
+    """
+    metrics = list(dict.fromkeys(m for row in table.rows for m in row.last))
+    lines = [
+        [row.name, row.tier or NONE, *(_beside(row.last.get(m), row.metrics.get(m)) for m in metrics)]
+        for row in table.rows
+        if row.last
+    ]
+    return frame(lines, ["Row", "Tier", *metrics])
+
+
+def _beside(last: Value | None, selected: Value | None) -> str:
+    if last is None:
+        return NONE
+    return words.measured(last, None) + (f" ({words.number(selected.mean)})" if selected else "")
+
+
 _RESOURCES = {  # key -> (heading, factor, decimals, compared with the baseline row)
     "params": ("Params [M]", 1e-6, 2, True),
     "macs": ("MACs [G]", 1e-9, 2, True),
     "step_ms": ("Step [ms]", 1.0, 1, True),
     "images_per_s": ("Images/s", 1.0, 1, False),
+    "train_s": ("Training [h]", 1 / 3600, 2, True),
     "vram_bytes": ("VRAM [GiB]", 2.0**-30, 2, True),
 }
 

@@ -33,7 +33,7 @@ MEASURED = {
 
 KINDS = {
     "printed": "printed figures",
-    "resource": "printed parameters and MACs",
+    "resource": "printed parameters, MACs, time and memory",
     "claim": "claims of the papers",
     "trivial": "better than the best constant predictor",
     "recorded": "this project's own recorded results",
@@ -60,8 +60,8 @@ BANDS = (
 
 def compared(check: Check) -> bool:
     """False for a paper's figure or claim whose measured twin comes from synthetic scenes: those are never compared."""
-    if check.kind == "claim":  # claims about parameters and MACs need no data set
-        return check.tier not in ("smoke", "bench")
+    if check.kind == "claim":  # those about parameters, MACs, time and memory need no data set
+        return check.tier != "smoke"
     return check.kind != "printed" or check.tier in (None, "full")
 
 
@@ -120,9 +120,14 @@ def heading(column: ColumnInfo) -> str:
 
 
 def digits(column: ColumnInfo, printed: Iterable[str]) -> int | None:
-    """Decimals to show of a measured figure: as printed; one more for counts, whose print is often rounded hard."""
-    found = decimals(printed)
-    return found if found is None or column.protocol.split("@")[0] not in ("params", "macs") else found + 1
+    """Decimals to show of a measured figure: as printed; one more for counts, whose print is often rounded hard.
+
+    Hours, which are printed with their minutes, have two.
+    """
+    found, kind = decimals(printed), column.protocol.split("@")[0]
+    if kind == "time/training":
+        return 2
+    return found if found is None or kind not in ("params", "macs") else found + 1
 
 
 def decimals(printed: Iterable[str]) -> int | None:

@@ -6,24 +6,30 @@ import math
 from dataclasses import replace
 
 from mtlrepro.expected.panel import Ordering
-from mtlrepro.expected.schema import COUNTED, Column
-from mtlrepro.suite.evidence import Evidence
+from mtlrepro.expected.schema import COUNTED, TIMED, Column
+from mtlrepro.suite.evidence import TIMING_TIERS, Evidence
 from mtlrepro.suite.results import Check
 from mtlrepro.suite.verdict import Comparison, exact_claim, tested_claim
 
 
 def judge_claim(entry: Ordering, here: Evidence) -> Check:
-    """An ordering: resources are compared at once, trained figures at the full tier alone, paired by seed."""
+    """An ordering: counts are compared at once, time and memory at bench too, trained figures at the full tier alone.
+
+    Trained figures are paired by seed.
+    """
     sides = [(here, entry.row), *((here.at(panel), name) for panel, name in entry.rivals)]
     quote = " ".join(filter(None, (entry.quote, entry.section and f"({entry.section})"))) or None
     lacking = [name for there, name in sides if there is None or name not in there.rows]
     if lacking:
         return Check("claim", entry.text, "SKIPPED", expected=quote, reason=f"row {lacking[0]!r} was not selected")
     columns = [(here.panel.printed.column(mine), theirs) for mine, theirs in entry.columns]
-    counted = all(c.metric in COUNTED for c, _ in columns)
+    timed = any(c.metric in TIMED for c, _ in columns)
+    exact = all(c.metric in (*COUNTED, *TIMED) for c, _ in columns)
     rows = [there.rows[name] for there, name in sides if there is not None]
-    if not counted and {r.service.tier for r in rows} != {"full"}:
-        reason = next((r.service.not_run for r in rows if r.service.not_run), "no full-tier result")
+    tiers = {r.service.tier for r in rows}
+    enough = TIMING_TIERS if exact else ("full",)
+    if (timed or not exact) and not (len(tiers) == 1 and tiers <= set(enough)):
+        reason = next((r.service.not_run for r in rows if r.service.not_run), f"no {enough[0]}-tier result")
         return Check("claim", entry.text, "SKIPPED", expected=quote, reason=reason)
     comparisons = []
     for column, theirs in columns:
@@ -53,8 +59,10 @@ def judge_claim(entry: Ordering, here: Evidence) -> Check:
                     min(ours.n, rival.n),
                 )
             )
-    judge = exact_claim if counted else tested_claim
-    return replace(judge(entry.text, comparisons), expected=quote)
+    if not exact:
+        return replace(tested_claim(entry.text, comparisons), expected=quote)
+    tier = rows[0].service.tier if timed else "conformance"
+    return replace(exact_claim(entry.text, comparisons), expected=quote, tier=tier)
 
 
 def _paired(

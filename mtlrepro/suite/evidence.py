@@ -5,26 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cached_property
 from typing import Any
 
-from mtlrepro.data.sample import DatasetInfo
+from mtlrepro.data import dataset_length
 from mtlrepro.engine.evaluate import FINAL
-from mtlrepro.errors import unknown
 from mtlrepro.expected.panel import Located, Panel, trained
-from mtlrepro.expected.schema import COUNTED, Column, PrintedRow
+from mtlrepro.expected.schema import COUNTED, TIMED, Column, PrintedRow
 from mtlrepro.expected.spread import printed_spread
 from mtlrepro.metrics.delta import delta_m
 from mtlrepro.spec import RunSpec
 from mtlrepro.suite import stats
+from mtlrepro.suite.figures import better, figures_of, protocol_of
 from mtlrepro.suite.recorded import Recorded
 from mtlrepro.suite.results import Value
+from mtlrepro.suite.selection import Selection
 from mtlrepro.suite.table import BoundTable, Row
 from mtlrepro.suite.tiers import Service
-from mtlrepro.tasks import TASKS
 
 FINEST_STAGES = ("scale_0", "initial")
 """Where auxiliary tasks, which have no final prediction, are read."""
+
+TIMING_TIERS = ("bench", "full")
+"""Tiers that train the paper's exact model on a GPU, so that its time and memory are measured."""
 
 
 @dataclass
@@ -42,23 +45,45 @@ class RowEvidence:
         """Specs as they were run, each with its records, seed by seed."""
         return [] if self.error else list(zip(self.service.specs, self.records, strict=True))
 
-    def series(self, protocols: Mapping[str, str]) -> dict[str, list[float]]:
+    def series(self, protocols: Mapping[str, str], selection: Selection) -> dict[str, list[float]]:
         """Metric id -> value per seed: main tasks from the row's view, auxiliary ones from the finest stage.
 
         Args:
-            protocols: metric id -> the protocol that is asked for; others are read by the task's usual one.
+            protocols: metric id -> the protocol that is asked for; for others see `protocol_of`.
+            selection: which of a run's evaluations count.
         """
         series: dict[str, list[float]] = {}
         for spec, by_seed in self.by_spec():
+            chosen = [selection.figures(record, spec.model.main) for record in by_seed]
             main, aux = spec.model.main, [t for t in spec.model.aux if t not in spec.model.main]
             views = {self.row.view: main} | ({v: aux for v in FINEST_STAGES} if self.row.view == FINAL else {})
             for view, tasks in views.items():
-                for key in by_seed[0]["metrics"]:
+                for key in chosen[0]:
                     v, task, protocol, figure = key.split(".")
                     metric = f"{task}.{figure}"
-                    if v == view and task in tasks and protocol == (protocols.get(metric) or usual_protocol(metric)):
-                        series[metric] = [r["metrics"][key] for r in by_seed]
+                    if v == view and task in tasks and protocol == protocol_of(metric, protocols):
+                        series[metric] = [figures[key] for figures in chosen if key in figures]
         return series
+
+    def timed(self) -> dict[str, float]:
+        """Seconds of the row's printed training and bytes of memory, from steps on a GPU; empty without them.
+
+        The seconds are those of all optimizer steps and of a forward pass over the test set after every epoch,
+        without loading. A smoke twin's steps are not the paper's model's.
+        """
+        tier = self.service.tier
+        speeds = [[r["speed"] for r in by_seed] for _, by_seed in self.by_spec() if tier in TIMING_TIERS]
+        if not speeds or not all("vram_bytes" in s for group in speeds for s in group):
+            return {}
+        memory = {"vram": max(s["vram_bytes"] for group in speeds for s in group)}
+        seconds = 0.0
+        for spec, group in zip(self.row.specs, speeds, strict=True):
+            length = training_length(spec, self.row.epochs)
+            if length is None:
+                return memory
+            steps, images = length
+            seconds += sum(steps * s["step_ms"] + images * s["forward_ms"] for s in group) / (1e3 * len(group))
+        return {**memory, "train_time": seconds}
 
 
 @dataclass
@@ -92,6 +117,9 @@ class Evidence:
         if column.metric in COUNTED:
             costs = self.rows[name].costs
             return Value(sum(c[column.metric] for c in costs) * column.scale) if costs else None
+        if column.metric in TIMED:
+            amount = self.rows[name].timed().get(column.metric)
+            return None if amount is None else Value(amount * column.scale)
         series = self.column_series(name, column)
         return value_of(series) if series else None
 
@@ -106,14 +134,42 @@ class Evidence:
     def column_series(self, name: str, column: Column) -> list[float]:
         """A trained figure or Δ_m per seed, in the column's unit; empty where there is none."""
         if column.metric == "delta_m":
-            return self.deltas(name, column).get("own", [])
+            deltas = self.deltas(name, column)
+            return deltas.get("own") or (deltas.get("printed", []) if self._against_quoted(name, column) else [])
         return [v * column.scale for v in self.series(name).get(column.metric, [])]
 
     def series(self, name: str) -> dict[str, list[float]]:
         """A row's figures per seed by metric id, by the protocols of the panel's columns."""
         if name not in self._series:
-            self._series[name] = self.rows[name].series(self.panel.protocols)
+            self._series[name] = self.rows[name].series(self.protocols, self.selection)
         return self._series[name]
+
+    def last(self, name: str) -> dict[str, list[float]]:
+        """As `series`, of the evaluation after the last step, whatever the table's rule."""
+        return self.rows[name].series(self.protocols, Selection())
+
+    @cached_property
+    def protocols(self) -> dict[str, str]:
+        """Metric id -> protocol, of the trained figures that the panel prints or averages."""
+        return figures_of(self.panel)
+
+    @cached_property
+    def selection(self) -> Selection:
+        """The table's rule, with the printed baseline that "best" is measured against at full.
+
+        A row whose metrics are printed in another table is selected as it is there: one run, one evaluation. Scenes
+        have nothing to do with printed figures, so below full a run is measured against its own last evaluation.
+        """
+        full = any(row.service.tier == "full" for row in self.rows.values())
+        place = next((p for line in self.panel.rows if (p := self._judged_against(line))), None) if full else None
+        printed = trained(place.metrics()) if place else {}
+        metrics = self.protocols
+        return Selection(self.panel.printed.selection, metrics, printed, {m: better(m) for m in metrics})
+
+    def _judged_against(self, line: PrintedRow) -> Located | None:
+        there = self.panel.elsewhere(line)
+        panel, row = (Panel(there.table, there.group, there.set), there.row) if there else (self.panel, line)
+        return panel.reference(row)
 
     def deltas(self, name: str, column: Column) -> dict[str, list[float]]:
         """Δ_m of a column per seed, against our own baseline's mean ("own") and against the printed one ("printed")."""
@@ -130,13 +186,18 @@ class Evidence:
             if base is not None
         }
 
+    def _against_quoted(self, name: str, column: Column) -> bool:
+        """Does the figure refer to a row that nobody runs? Then at full the printed one is what ours refers to too."""
+        place = self.panel.reference(self.panel.row(name), column)
+        return self.rows[name].service.tier == "full" and place is not None and place.row.origin != "run"
+
     def _own_baseline(self, name: str, column: Column) -> dict[str, float] | None:
         """Means of our own baseline row; None where it was not run at the row's tier."""
-        place = own_reference(self.panel, self.panel.row(name), column)
+        place = own_reference(self.bound, name, column)
         there = self.at(place[0]) if place else None
         if place is None or there is None or place[1] not in there.rows:
             return None
-        base = there.rows[place[1]].series(self.panel.protocols)
+        base = there.rows[place[1]].series(self.protocols, self.selection)
         same_tier = there.rows[place[1]].service.tier == self.rows[name].service.tier
         if not same_tier or any(m not in base for m in column.over):
             return None
@@ -156,7 +217,8 @@ class Evidence:
         Pooled over the seeds of this panel's rows at the full tier and over the standard deviations that the paper
         prints for the same figure on the same dataset.
         """
-        series = [self.column_series(n, column) for n, r in self.rows.items() if r.service.tier == "full"]
+        shown = [r.name for r in self.panel.rows if r.name in self.rows]  # a reference has no line to refer from
+        series = [self.column_series(n, column) for n in shown if self.rows[n].service.tier == "full"]
         own = stats.pooled(series)
         paper = printed_spread(self.panel, column)
         rows = sum(len(values) > 1 for values in series)
@@ -168,50 +230,43 @@ class Evidence:
     def cell_spread(self, name: str, column: Column) -> tuple[tuple[float, int] | None, str]:
         """Deviation of one run's figure in a cell; that of Δ_m comes from its row and from the baseline row alike."""
         spread, source = self.spread(column)
-        if spread is None or column.metric != "delta_m":
-            return spread, source
-        if own_reference(self.panel, self.panel.row(name), column) == (self.panel.key, name):
+        if spread is None or column.metric != "delta_m" or self._against_quoted(name, column):
+            return spread, source  # a quoted baseline is one and the same number in the paper and here
+        if own_reference(self.bound, name, column) == (self.panel.key, name):
             return None, ""  # zero by definition, in the paper and here
         return (spread[0] * math.sqrt(2), spread[1]), source
 
 
-def own_reference(panel: Panel, row: PrintedRow, column: Column) -> tuple[str, str] | None:
-    """Panel key and row name that our own Δ_m refers to: what the column refers to where that is in this table."""
+def own_reference(bound: BoundTable, name: str, column: Column) -> tuple[str, str] | None:
+    """Panel key and row name that a row's own Δ_m refers to: in this table, or a reference declared beside it."""
+    panel, row = bound.expected, bound.expected.row(name)
     places: list[Located | None] = [panel.reference(row, column), panel.reference(row)]
     for place in places:
         if place is not None and place.table is panel.printed:
             return place.panel, place.row.name
-    return None
+    return (panel.key, bound.reference.name) if bound.reference else None
+
+
+def training_length(spec: RunSpec, epochs: int = 0) -> tuple[int, int] | None:
+    """Optimizer steps of a paper-exact training, and images it evaluates once an epoch.
+
+    Args:
+        spec: the training.
+        epochs: its length where it is not the recipe's.
+
+    Returns:
+        Both numbers; None where the length of its dataset is not known.
+    """
+    train, val = dataset_length(spec.data.name, "train"), dataset_length(spec.data.name, "val")
+    if train is None or val is None:
+        return None
+    recipe, passes = spec.recipe, epochs or spec.recipe.epochs
+    steps = train // recipe.batch if recipe.drop_last else -(-train // recipe.batch)
+    evaluations = passes // recipe.evaluate_every if recipe.evaluate_every else 1
+    return passes * steps, evaluations * val
 
 
 def value_of(values: list[float]) -> Value:
     """Mean, number and deviation of the values of several seeds."""
     mean, s = stats.mean_and_s(values)
     return Value(mean, len(values), s)
-
-
-@cache
-def _task(name: str) -> Any:
-    return TASKS[name](DatasetInfo("any", (name,), class_names=("a", "b"), palette=((0, 0, 0), (255, 255, 255))))
-
-
-@cache
-def usual_protocol(metric: str) -> str:
-    """The protocol a figure is read by where no column asks for another: the first of the task's that defines it."""
-    task, figure = metric.split(".")
-    return next((m.protocol for m in _task(task).metrics() if figure in m.better), "")
-
-
-def main_figure(task: str) -> str:
-    """The metric id a task is judged by, for example "semseg.miou"."""
-    return f"{task}.{_task(task).main_metric}"
-
-
-@cache
-def better(metric: str) -> str:
-    """Direction of a metric id: "higher" or "lower" (SpecError for an unknown task or figure)."""
-    task, figure = metric.split(".")
-    directions = {f: d for m in _task(task).metrics() for f, d in m.better.items()}
-    if figure not in directions:
-        raise unknown(f"figure of {task}", figure, directions, field=metric)
-    return directions[figure]

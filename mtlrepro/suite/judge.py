@@ -8,20 +8,14 @@ from typing import Any
 
 from mtlrepro.audit.run import audit_panel
 from mtlrepro.engine.evaluate import record_key
+from mtlrepro.expected.cells import Printed
 from mtlrepro.expected.findings import load_findings
-from mtlrepro.expected.schema import COUNTED, RESOURCES, Column, PrintedRow
+from mtlrepro.expected.schema import COUNTED, RESOURCES, TIMED, Column, PrintedRow
 from mtlrepro.expected.tolerances import SPEED
 from mtlrepro.suite import verdict
 from mtlrepro.suite.claims import judge_claim
-from mtlrepro.suite.evidence import (
-    Evidence,
-    RowEvidence,
-    better,
-    main_figure,
-    own_reference,
-    usual_protocol,
-    value_of,
-)
+from mtlrepro.suite.evidence import Evidence, RowEvidence, own_reference, value_of
+from mtlrepro.suite.figures import better, main_figure, protocol_of
 from mtlrepro.suite.results import Check, ColumnInfo, RowResult, TableResult
 
 
@@ -64,6 +58,12 @@ class _PanelJudge:
         self.headline = max(reversed(delta), key=lambda c: len(c.over), default=None)
         """The Δ_m that stands for a row in pictures: the one over most metrics."""
 
+    def _last(self, name: str) -> dict[str, list[float]]:
+        """What the row's figures are after the last step; nothing where that is what the table reads anyway."""
+        if self.panel.printed.selection in ("last", "unknown"):
+            return {}
+        return {m: v for m, v in self.evidence.last(name).items() if m in self.evidence.protocols}
+
     def row(self, line: PrintedRow) -> RowResult:
         name, row, cells = line.name, self.evidence.rows[line.name], self.panel.cells(line)
         records = [r for by_seed in row.records for r in by_seed]
@@ -76,9 +76,10 @@ class _PanelJudge:
             printed={key: cell.text for key, cell in cells.items()},
             measured=measured,
             metrics={m: value_of(v) for m, v in self.evidence.series(name).items()},
+            last={m: value_of(v) for m, v in self._last(name).items()},
             trivial={m: v for r in records for m, v in self._trivial_figures(r).items()},
             delta=self._delta(line),
-            resources=_resources(row),
+            resources=_resources(row, self.panel.timed),
             checks=[*_failure(row), *self._cells(line, row), *self._own(row)],
             reused=bool(records) and all(r["reused"] for r in records),
             not_run=row.service.not_run,
@@ -110,6 +111,10 @@ class _PanelJudge:
 
         if line.origin != "run":
             return without("QUOTED", line.source)
+        if column.key in line.set_aside:
+            return replace(
+                without("SKIPPED", line.set_aside[column.key]), measured=value.mean if value is not None else None
+            )
         if cell.reasoned:
             return without("SKIPPED", "the print is lost in the available text; this value was reasoned out")
         if not row.row.specs:
@@ -118,15 +123,48 @@ class _PanelJudge:
             known = next((d for d in self.panel.deviations if (d.row, d.column) == (line.id, column.key)), None)
             relative = self.panel.relative(line.name, column)
             return verdict.resource(column, cell, value.mean, relative, tolerance, known)
+        if column.metric in TIMED and value is not None:
+            return self._ratio(line, column, cell, value.mean)
         if full and value is not None:
             spread, source = self.evidence.cell_spread(line.name, column)
             return verdict.printed(column, cell, value, spread, self.panel.runs, tolerance, source)
+        if (failure := self._failed_reference(line, column)) and not row.error:
+            return without("MISSING", failure)
         if full and not row.error:
-            baseline = own_reference(self.panel, line, column)
+            baseline = own_reference(self.bound, line.name, column)
             what = repr(baseline[1]) if baseline else "is not in this table and"
             why = f"the baseline row {what} has none" if column.over else f"its runs have none by {column.protocol}"
             return without("MISSING", f"no figure: {why}")
         return without("SKIPPED", row.error or row.service.not_run or f"tier {row.service.tier} was asked for")
+
+    def _failed_reference(self, line: PrintedRow, column: Column) -> str:
+        """Why Δ_m has no reference; one that the table does not show has no row of its own to say so."""
+        reference = self.bound.reference.name if self.bound.reference and column.over else ""
+        row = self.evidence.rows.get(reference)
+        refers = own_reference(self.bound, line.name, column) == (self.panel.key, reference)
+        return f"no figure: the reference {reference!r} failed: {row.error}" if row and row.error and refers else ""
+
+    def _ratio(self, line: PrintedRow, column: Column, cell: Printed, value: float) -> Check:
+        """Time or memory as a multiple of the first measured row's, in print and here."""
+        for first in self.panel.rows:
+            base, printed = self.evidence.rows.get(first.name), self.panel.cell(first, column)
+            amount = self.evidence.value(first.name, column) if base else None
+            if base is None or printed is None or amount is None or column.key in first.set_aside:
+                continue
+            tier = self.evidence.rows[line.name].service.tier or ""
+            if first is line:
+                return Check(
+                    "resource",
+                    column.key,
+                    "SKIPPED",
+                    tier,
+                    expected=cell.text,
+                    measured=value,
+                    reason="the others are held to their ratio to this row",
+                )
+            tolerance = self.bound.tolerances.of(column.protocol)
+            return verdict.ratio(column, cell, value, printed, amount.mean, tolerance, first.name, tier)
+        raise AssertionError("a measured row is among the panel's rows")
 
     def _own(self, row: RowEvidence) -> list[Check]:
         """Against the best constant predictor, and against what was recorded here before."""
@@ -137,7 +175,7 @@ class _PanelJudge:
         checks = []
         if row.service.tier not in ("smoke", "own"):
             return []  # a few bench steps at full size promise nothing, and full runs have the paper to meet
-        series = self.evidence.series(row.row.name)
+        series = self.evidence.last(row.row.name)  # the best of several tries would have it too easy
         for figure, reference in self._against_trivial(row).items():
             value = value_of(series[figure])
             margin = self.bound.tolerances.margin(figure) if row.service.tier == "smoke" else 0.0
@@ -154,13 +192,13 @@ class _PanelJudge:
         for key, value in record["trivial"].items():
             task, protocol, figure = key.split(".")
             metric = f"{task}.{figure}"
-            if protocol == (self.panel.protocols.get(metric) or usual_protocol(metric)):
+            if protocol == protocol_of(metric, self.evidence.protocols):
                 found[metric] = value
         return found
 
     def _against_trivial(self, row: RowEvidence) -> dict[str, float]:
         """Main figure of every task the row is judged on -> the trivial predictor's."""
-        series = self.evidence.series(row.row.name)
+        series = self.evidence.last(row.row.name)
         return {
             metric: reference
             for by_seed in row.records
@@ -173,12 +211,13 @@ class _PanelJudge:
         if reference is None:
             return []
         checks = []
-        family = sum("." in c.metric for c in self.panel.columns) * len(self.evidence.rows)
+        figures = self.evidence.protocols
+        family = len(figures) * len(self.evidence.rows)
         for spec, by_seed in row.by_spec():
-            for metric in dict.fromkeys(c.metric for c in self.panel.columns):
+            for metric, protocol in figures.items():
                 if metric.partition(".")[0] not in spec.model.main:
                     continue
-                figure = record_key(row.row.view, metric, self.panel.protocols[metric])
+                figure = record_key(row.row.view, metric, protocol)
                 if figure not in by_seed[0]["metrics"]:
                     continue
                 known = reference.values(spec, figure)
@@ -220,8 +259,11 @@ def _failure(row: RowEvidence) -> list[Check]:
     return []
 
 
-def _resources(row: RowEvidence) -> dict[str, float]:
-    """Sums over the row's networks; the step time of several networks is that of training them one after the other."""
+def _resources(row: RowEvidence, timed: bool) -> dict[str, float]:
+    """Sums over the row's networks; the step time of several networks is that of training them one after the other.
+
+    A row of a table of times has the time of its whole training too.
+    """
     total: dict[str, float] = {m: sum(c[m] for c in row.costs) for m in COUNTED if row.costs}
     speeds = [[r["speed"] for r in by_seed if r["speed"]] for by_seed in row.records]
     if row.service.tier != "smoke" and speeds and all(speeds):  # a smoke twin's steps are not the paper model's
@@ -229,4 +271,6 @@ def _resources(row: RowEvidence) -> dict[str, float]:
         if all("vram_bytes" in s for group in speeds for s in group):
             total["images_per_s"] = 1 / sum(len(group) / sum(s["images_per_s"] for s in group) for group in speeds)
             total["vram_bytes"] = max(s["vram_bytes"] for group in speeds for s in group)
+    if timed and "train_time" in (found := row.timed()):
+        total["train_s"] = found["train_time"]
     return total

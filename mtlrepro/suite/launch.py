@@ -29,12 +29,13 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class RunJob:
-    """Train and evaluate one run, unless the store has it."""
+    """Train and evaluate one run, unless the store has it; what it needs first."""
 
     run: Run
     runs: Path
     data_root: Path | None = None
     device: str = "cpu"
+    needs: tuple[RunJob, ...] = ()
 
     @property
     def key(self) -> str:
@@ -45,11 +46,20 @@ class RunJob:
         """{"record", "reused"}; None if somebody else is at it and `wait` is off."""
         from mtlrepro.engine.run import Machine, execute  # torch is imported only where work is done
 
+        for need in self.needs:  # in the pool they were submitted before, so this mostly waits for another worker
+            if replace(need, device=self.device).execute(report, wait) is None:
+                return None
+        store = Store(self.runs)
+        needed = [store.directory(need.run) for need in self.needs]
         label = {"label": f"{self.run.spec.label} seed {self.run.seed}", "key": self.key}
         machine = Machine(self.device, self.data_root, workers=_loader_workers(self.device))
-        outcome = Store(self.runs).ensure(
+
+        def progress(event: Event) -> None:
+            report({**label, **event})
+
+        outcome = store.ensure(
             self.run,
-            lambda folder: execute(self.run.spec, self.run.seed, folder, machine, lambda e: report({**label, **e})),
+            lambda folder: execute(self.run.spec, self.run.seed, folder, machine, progress, needed),
             wait,
         )
         if outcome is None:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtlrepro.data import dataset_info
+from mtlrepro.data.partial import SETTINGS
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.expected.panel import Panel
 from mtlrepro.expected.schema import Column, Place, PrintedRow, PrintedTable
 from mtlrepro.expected.tolerances import Tolerances
 from mtlrepro.models import MODELS
+from mtlrepro.objectives import OBJECTIVES
 from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Recipe, RunSpec, options
-from mtlrepro.suite.evidence import main_figure
+from mtlrepro.suite.figures import main_figure
 from mtlrepro.suite.table import BoundTable, Row, Table
 from mtlrepro.tasks import make_tasks
 from mtlrepro.tasks.base import Task
@@ -26,7 +28,9 @@ class Comparison:
 
     Attributes:
         dataset: description file, or a dataset's name.
-        methods: architectures, one row each.
+        methods: one row each: an architecture, or "<architecture>/<objective>"; the objective is "supervised" if
+            none is named.
+        labels: partial-label setting of the training split.
         tasks: main tasks; empty for all tasks of the dataset.
         aux: further tasks for the front-end of methods that have one.
         backbone: backbone key.
@@ -42,6 +46,7 @@ class Comparison:
 
     dataset: str
     methods: tuple[str, ...]
+    labels: str
     tasks: tuple[str, ...]
     aux: tuple[str, ...]
     backbone: str
@@ -74,26 +79,31 @@ def compare(c: Comparison) -> BoundTable:
     if not c.methods:
         raise SpecError("no method to compare", field="--methods", mend=f"Name one or more of {', '.join(MODELS)}")
     for method in c.methods:
-        MODELS.target(method)
+        arch, objective = _parts(method)
+        MODELS.target(arch)
+        OBJECTIVES.target(objective)
+    if c.labels not in SETTINGS:
+        raise unknown("label setting", c.labels, SETTINGS, field="--labels")
     if c.epochs < 1 or c.batch < 2:
         raise SpecError(
             f"{c.epochs} epochs of batches of {c.batch}",
             mend="Give at least 1 epoch and batches of 2 (batch normalisation needs them)",
         )
     recipe = Recipe("adam", c.lr, 1e-4, c.batch, c.epochs, evaluate_every=c.evaluate_every)
-    data = DataSpec(dataset, c.size, c.augment)
-    objective = ObjectiveSpec(weights=options(**dict(c.loss_weights)))
+    labels_over = main if c.labels != "full" else ()
+    data = DataSpec(dataset, c.size, c.augment, labels=c.labels, labels_over=labels_over)
+
+    def run(arch: str, objective: str, group: tuple[str, ...], needs: tuple[RunSpec, ...] = ()) -> RunSpec:
+        aux = tuple(dict.fromkeys(main + c.aux)) if MODELS[arch].front_end else ()
+        weights = tuple((t, w) for t, w in options(**dict(c.loss_weights)) if t in group + aux)
+        model = ModelSpec(arch, c.backbone, group, aux, c.weights)
+        return RunSpec(data, model, recipe, ObjectiveSpec(objective, weights), needs)
 
     def specs(method: str) -> tuple[RunSpec, ...]:
-        front_end = MODELS[method].front_end
-        aux = tuple(dict.fromkeys(main + c.aux)) if front_end else ()
-        groups = [(t,) for t in main] if method == "stl" else [main]
-        return tuple(
-            RunSpec(
-                data, ModelSpec(method, c.backbone, group, aux, c.weights), recipe, _weights_of(objective, group + aux)
-            )
-            for group in groups
-        )
+        arch, objective = _parts(method)
+        groups = [(t,) for t in main] if arch == BASELINE else [main]
+        teachers = tuple(run(arch, "partial", (t,)) for t in main) if objective == "must" else ()
+        return tuple(run(arch, objective, group, teachers) for group in groups)
 
     tasks = make_tasks(main, info)
     columns = [_column(name, task) for name, task in tasks.items()]
@@ -103,7 +113,8 @@ def compare(c: Comparison) -> BoundTable:
     )
     table = Table("own", info.name, "comparison", [Row(m, specs(m)) for m in dict.fromkeys(c.methods)])
     height, width = c.size
-    caption = f"{', '.join(c.methods)} on {info.name}: {c.backbone}, {height}x{width}"
+    labels = "" if c.labels == "full" else f", {c.labels}"
+    caption = f"{', '.join(c.methods)} on {info.name}{labels}: {c.backbone}, {height}x{width}"
     lines = PrintedTable(
         paper="own",
         table="comparison",
@@ -119,8 +130,9 @@ def compare(c: Comparison) -> BoundTable:
     return BoundTable(table, Panel(lines), tuple(table.rows), Tolerances((), ()))
 
 
-def _weights_of(objective: ObjectiveSpec, tasks: tuple[str, ...]) -> ObjectiveSpec:
-    return ObjectiveSpec(weights=tuple((t, w) for t, w in objective.weights if t in tasks))
+def _parts(method: str) -> tuple[str, str]:
+    arch, _, objective = method.partition("/")
+    return arch, objective or "supervised"
 
 
 def _column(name: str, task: Task) -> Column:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from mtlrepro import data
+from mtlrepro.data.streams import UNLABELLED
 from mtlrepro.models import BACKBONES, MODELS
 from mtlrepro.objectives import OBJECTIVES
 from mtlrepro.spec import ModelSpec, RunSpec
@@ -22,15 +23,15 @@ from mtlrepro.tasks import TASKS
 PACKAGE = "mtlrepro"
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = "mtlrepro.engine.run"
-NEUTRAL = frozenset({"mtlrepro.errors", "mtlrepro.engine.environment", "mtlrepro.files", "mtlrepro.profiling.speed"})
-"""Modules a run imports that cannot change its numbers: messages, provenance, bookkeeping, timing."""
+NEUTRAL = frozenset({"mtlrepro.errors", "mtlrepro.engine.environment", "mtlrepro.files"})
+"""Modules a run imports that cannot change its numbers: messages, provenance, bookkeeping."""
 
 
 def program_digest(spec: RunSpec) -> str:
     """Hex digest of every source file a run of this spec can execute."""
     named = [*_model_targets(spec.model), OBJECTIVES.target(spec.objective.name)]
     named += [TASKS.target(t) for t in dict.fromkeys(spec.model.main + spec.model.aux)]
-    named.append(data.target(spec.data.name))
+    named += [data.target(name) for name in (spec.data.name, spec.data.extra.name) if name not in ("", UNLABELLED)]
     return _digest(frozenset({ENGINE, *(t.partition(":")[0] for t in named)}))
 
 

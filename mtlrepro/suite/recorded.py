@@ -17,6 +17,7 @@ from mtlrepro.expected.tolerances import SPEED
 from mtlrepro.files import read_json, write_json
 from mtlrepro.spec import RunSpec, digest
 from mtlrepro.suite import stats
+from mtlrepro.suite.figures import figures_of
 from mtlrepro.suite.program import program_digest
 from mtlrepro.suite.store import Finished
 from mtlrepro.suite.table import BoundTable
@@ -156,7 +157,7 @@ def _wanted(tables: Sequence[BoundTable]) -> dict[tuple[str, str], set[str]]:
     wanted: dict[tuple[str, str], set[str]] = {}
     for bound in tables:
         for row in bound.rows:
-            figures = {record_key(row.view, m, protocol) for m, protocol in bound.expected.protocols.items()}
+            figures = {record_key(row.view, m, protocol) for m, protocol in figures_of(bound.expected).items()}
             for spec in row.specs:
                 for tier in TRAINED_TIERS:
                     wanted.setdefault((tier, TWINS[tier](spec).hash()), set()).update(figures)

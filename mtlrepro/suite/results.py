@@ -45,7 +45,8 @@ class Check:
     """One comparison and its outcome.
 
     Attributes:
-        kind: "printed" (a cell against the paper), "resource" (parameters or MACs against the paper), "claim"
+        kind: "printed" (a cell against the paper), "resource" (parameters or MACs against the paper; time or memory as
+            a multiple of another row's, in print and here), "claim"
             (an ordering the paper asserts), "trivial" (beats the best constant predictor), "recorded" (against
             this project's own recorded result), "run" (a run that failed).
         subject: column key, metric id or claim text.
@@ -53,7 +54,8 @@ class Check:
         verdict: one of `VERDICTS`.
         expected: the printed string, or the reference figure as text.
         measured: the figure compared, in the column's unit.
-        difference: measured minus expected, same unit (relative checks: in percent).
+        difference: measured minus expected, same unit (relative checks: in percent; time and memory: multiples of
+            another row's).
         band: half-width of the accepted band, same unit as `difference`.
         bound_by: what set the band: "rounding", "tolerance", "spread" or "margin".
         n: seeds behind `measured`.
@@ -114,11 +116,14 @@ class RowResult:
         measured: column key -> figure in the column's unit; absent where nothing was measured.
         metrics: metric id ("semseg.miou", "depth.rmse" ...) -> figure in the metric's own unit, all of them; by the
             protocol of the table's column where there is one, else by the task's usual one.
+        last: metric id -> figure after the last step, of those that the table prints or averages; empty where that is
+            what the table's selection rule reads anyway.
         trivial: metric id -> the best constant predictor's figure on the same data, by the same protocol.
         delta: Δ_m in percent: "own" against this session's baseline row, "printed" against the paper's
             (tier full alone), "paper" the paper's own printed Δ; a key is absent where it cannot be computed.
         resources: "params", "macs" of the paper's exact model summed over the row's networks; at bench also
-            "step_ms", "images_per_s", "vram_bytes".
+            "step_ms", "images_per_s", "vram_bytes", and in tables of times "train_s", the seconds of the printed
+            training as its steps take them.
         checks: comparisons made for this row.
         reused: True if every run was found in the store.
         not_run: why a stronger tier (or anything at all) was not run; empty if nothing is missing.
@@ -131,6 +136,7 @@ class RowResult:
     printed: dict[str, str] = field(default_factory=dict)
     measured: dict[str, Value] = field(default_factory=dict)
     metrics: dict[str, Value] = field(default_factory=dict)
+    last: dict[str, Value] = field(default_factory=dict)
     trivial: dict[str, float] = field(default_factory=dict)
     delta: dict[str, float] = field(default_factory=dict)
     resources: dict[str, float] = field(default_factory=dict)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mtlrepro.data import data_root_of
+from mtlrepro.data.sample import Dataset
+from mtlrepro.data.streams import extra_source, mask_of, source
 from mtlrepro.engine.environment import command
 from mtlrepro.errors import ReproError, SpecError, unknown
 from mtlrepro.spec import DataSpec, RunSpec, digest
@@ -63,6 +65,8 @@ class _Plan:
     runs: list[list[Run]] = field(default_factory=list)
     """One list a spec, one run a seed."""
     costs: list[str] = field(default_factory=list)
+    needs: set[str] = field(default_factory=set)
+    """Keys of the runs that those runs need."""
 
 
 class Session:
@@ -90,6 +94,7 @@ class Session:
         self._records: dict[str, dict[str, Any]] = {}
         self._run_infos: dict[str, RunInfo] = {}
         self._manifests: dict[DataSpec, str] = {}
+        self._digests: dict[tuple[DataSpec, str], str] = {}
 
     # --- planning -------------------------------------------------------------------------------------------------
 
@@ -148,52 +153,66 @@ class Session:
         service = (
             Service(OWN_TIER, row.specs, "")
             if self.options.tier == OWN_TIER
-            else serve(row.specs, self.options.tier, self.capacity)
+            else serve(row.specs, self.options.tier, self.capacity, timed=bound.expected.timed)
         )
         plan = self._plans[identity] = _Plan(service)
         jobs: list[Job] = []
         for spec in service.specs:
             assert service.tier is not None
-            runs = [
-                Run(
-                    spec,
-                    seed,
-                    service.tier,
-                    program_digest(spec),
-                    self._manifest(spec.data),
-                    weights_digest(spec.model.weights),
-                )
-                for seed in range(self.options.seeds)
-            ]
-            plan.runs.append(runs)
-            jobs += [RunJob(run, self.options.runs, self.capacity.data_root) for run in runs]
+            trainings = [self._run_job(spec, seed, service.tier) for seed in range(self.options.seeds)]
+            plan.runs.append([job.run for job in trainings])
+            needs = [need for job in trainings for need in job.needs]
+            plan.needs |= {need.key for need in needs}
+            jobs += needs
+            jobs += trainings
         for spec in row.specs:
             job = self._cost_job(spec)
             plan.costs.append(job.key)
             jobs.append(job)
         return jobs
 
+    def _run_job(self, spec: RunSpec, seed: int, tier: str) -> RunJob:
+        needs = tuple(self._run_job(need, seed, tier) for need in spec.needs)
+        run = Run(
+            spec,
+            seed,
+            tier,
+            program_digest(spec),
+            self._manifest(spec.data),
+            weights_digest(spec.model.weights),
+            tuple(need.key for need in needs),
+        )
+        return RunJob(run, self.options.runs, self.capacity.data_root, needs=needs)
+
     def _cost_job(self, spec: RunSpec) -> CostJob:
         from mtlrepro.data import dataset_info
         from mtlrepro.tasks import make_tasks
 
-        tasks = make_tasks(
-            tuple(dict.fromkeys(spec.model.main + spec.model.aux)), dataset_info(spec.data.name, spec.data.options)
-        )
+        tasks = make_tasks(spec.tasks, dataset_info(spec.data.name, spec.data.options))
         channels = tuple((name, task.channels) for name, task in tasks.items())
         cost_digest = digest([spec.to_json()["model"], channels, spec.data.size, model_digest(spec.model)])
         return CostJob(spec.model, channels, spec.data.size, cost_digest, self.options.runs)
 
     def _manifest(self, data: DataSpec) -> str:
+        """Digest of the samples behind a data spec and of which of their labels are hidden."""
+        if data not in self._manifests:
+            train_set = self._open(source(data), "train")
+            parts = [self._digest(source(data), "train"), self._digest(source(data), "val")]
+            mask, extra = mask_of(data, train_set), extra_source(data)
+            parts += [mask.digest()] if mask else []
+            parts += [self._digest(extra, "train")] if extra else []
+            self._manifests[data] = digest(parts)
+        return self._manifests[data]
+
+    def _open(self, data: DataSpec, split: str) -> Dataset:
         from mtlrepro.data import build_dataset
 
-        if data not in self._manifests:
-            splits = [
-                build_dataset(data, s, self.capacity.data_root, cache=self.options.runs / "manifests")
-                for s in ("train", "val")
-            ]
-            self._manifests[data] = digest([s.digest() for s in splits])
-        return self._manifests[data]
+        return build_dataset(data, split, self.capacity.data_root, cache=self.options.runs / "manifests")
+
+    def _digest(self, data: DataSpec, split: str) -> str:
+        if (data, split) not in self._digests:
+            self._digests[data, split] = self._open(data, split).digest()
+        return self._digests[data, split]
 
     # --- results --------------------------------------------------------------------------------------------------
 
@@ -270,8 +289,9 @@ class Session:
 
     @property
     def total_runs(self) -> int:
-        """Distinct runs in the plan."""
-        return len({run.key for plan in self._plans.values() for runs in plan.runs for run in runs})
+        """Distinct runs in the plan, those that others need included."""
+        plans = self._plans.values()
+        return len({run.key for p in plans for runs in p.runs for run in runs}.union(*(p.needs for p in plans)))
 
     def outcome(self, bound: BoundTable, name: str) -> Outcome:
         """Does a row hold? By its own checks and the claims about it (see `mtlrepro.suite.outcome`)."""
@@ -286,6 +306,7 @@ class Session:
             f"{key} [{name}]: {line}"
             for key, names in self._selected.items()
             for name in names
+            if name in [row.name for row in self._tables[key].rows]  # a reference is not judged
             for line in self.outcome(self._tables[key], name).failures
         ]
 
@@ -322,7 +343,7 @@ def _baselines(bound: BoundTable, row: Row) -> list[tuple[BoundTable, str]]:
     """The rows that a row's Δ_m and relative resources refer to, with their panels; none for a row that is not run."""
     panel, found = bound.expected, []
     for column in panel.columns if row.specs else ():
-        place = own_reference(panel, panel.row(row.name), column) if column.over or column.relative else None
+        place = own_reference(bound, row.name, column) if column.over or column.relative else None
         there = bound.siblings.get(place[0], bound if place[0] == panel.key else None) if place else None
         if place is not None and there is not None:
             found.append((there, place[1]))

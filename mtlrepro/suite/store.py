@@ -30,17 +30,29 @@ from mtlrepro.files import read_json, write_failure, write_json
 from mtlrepro.spec import RunSpec, digest
 from mtlrepro.suite.machine import machine
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 HEARTBEAT = 5.0
 """Seconds between heartbeats of a lock's owner."""
 STALE = 60.0
 """A lock without a heartbeat for so many seconds may be taken over."""
 
-IDENTITY = ("seed", "tier", "program", "data", "weights")
-"""Keys of spec.json besides the spec, in the order of `Run`."""
+IDENTITY = ("seed", "tier", "program", "data", "weights", "needs")
+"""Keys of spec.json besides the spec: the other attributes of `Run`."""
 
 RESULT_KEYS = frozenset(
-    {"schema_version", "key", "metrics", "trivial", "steps", "seconds", "device", "params", "speed", "weights"}
+    {
+        "schema_version",
+        "key",
+        "metrics",
+        "evaluations",
+        "trivial",
+        "steps",
+        "seconds",
+        "device",
+        "params",
+        "speed",
+        "weights",
+    }
 )
 
 
@@ -55,6 +67,7 @@ class Run:
         program: digest of the program files that can affect it.
         data: manifest digest of its data.
         weights: digest of the file its pretrained weights come from, "" for random or for a pinned hub tag.
+        needs: keys of the runs that must be finished before it, in the order of the spec's `needs`.
     """
 
     spec: RunSpec
@@ -63,6 +76,7 @@ class Run:
     program: str
     data: str
     weights: str = ""
+    needs: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -79,6 +93,7 @@ class Run:
             "program": self.program,
             "data": self.data,
             "weights": self.weights,
+            "needs": list(self.needs),
         }
 
 
@@ -145,7 +160,9 @@ class Store:
             ):  # of an older program: nothing here can mean it
                 continue
             try:
-                run = Run(RunSpec.from_json(identity["spec"]), *(identity[k] for k in IDENTITY))
+                spec, known = RunSpec.from_json(identity["spec"]), {k: identity[k] for k in IDENTITY}
+                needs = known["needs"]
+                run = Run(spec, **{**known, "needs": tuple(needs) if isinstance(needs, list) else (needs,)})
             except SpecError:  # of a program with other settings: nothing here can mean it
                 continue
             except KeyError as error:
@@ -227,6 +244,9 @@ def read_result(path: Path, run_key: str) -> dict[str, Any]:
         figures = record[key]
         if not isinstance(figures, dict) or not all(isinstance(v, int | float) for v in figures.values()):
             raise refuse("not an object of numbers", key)
+    every = record["evaluations"]
+    if not isinstance(every, list) or not all(isinstance(e, dict) and e.keys() == {"step", "metrics"} for e in every):
+        raise refuse("not a list of steps with their metrics", "evaluations")
     return record
 
 

@@ -27,6 +27,7 @@ class Row:
         view: which predictions are read: "final" or the name of a stage.
         missing: why the row cannot be run yet, for rows whose method does not exist here.
         panel: the panel it is a line of, where the printed table has several.
+        epochs: length of the training whose time is printed, where it is not that of the specs.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Row:
     view: str = "final"
     missing: str = ""
     panel: str = ""
+    epochs: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Table:
         paper, dataset, id: as in `expected/`; of a table with several datasets the panels of this one.
         rows: recipes of the rows that can be run.
         missing: why the other rows cannot be run yet; empty if every row has a recipe or is quoted.
+        references: runs that a panel's Δ_m refers to where the paper does not print them in this table; a row of
+            them is named as the reference is, and is neither shown nor judged.
     """
 
     paper: str
@@ -51,6 +55,7 @@ class Table:
     id: str
     rows: Sequence[Row] = ()
     missing: str = ""
+    references: Sequence[Row] = ()
 
     @property
     def key(self) -> str:
@@ -69,6 +74,8 @@ class BoundTable:
     tolerances: Tolerances
     measured: Path | None = None
     """Folder of this project's own recorded results."""
+    reference: Row | None = None
+    """Runs that its Δ_m refers to where the paper does not print them in this table."""
     siblings: Mapping[str, BoundTable] = field(default_factory=dict, compare=False, repr=False)
     """All panels of the declared table by their key, this one included."""
 
@@ -78,8 +85,8 @@ class BoundTable:
         return "/".join(filter(None, (self.table.key, self.expected.key)))
 
     def row(self, name: str) -> Row:
-        """The declared row of that name (SpecError with the nearest names)."""
-        for row in self.rows:
+        """The declared row or reference of that name (SpecError with the nearest names)."""
+        for row in (*self.rows, *filter(None, [self.reference])):
             if row.name == name:
                 return row
         raise unknown("row", name, [r.name for r in self.rows], field=self.key)
@@ -106,10 +113,11 @@ def bind(table: Table, file: Path) -> list[BoundTable]:
     mine = [p for p in every if p.dataset == table.dataset]
     if not mine:
         raise unknown("dataset", table.dataset, {p.dataset for p in every}, file=printed.file)
-    for row in table.rows:
-        panel = next((p for p in mine if p.key == row.panel), None)
-        if panel is None:
+    for row in (*table.rows, *table.references):
+        if row.panel not in [p.key for p in mine]:
             raise unknown("panel", row.panel, [p.key for p in mine], file=file, field=row.name)
+    for row in table.rows:
+        panel = next(p for p in mine if p.key == row.panel)
         printed_row = panel.row(row.name)
         if [(r.panel, r.name) for r in table.rows].count((row.panel, row.name)) > 1:
             raise SpecError("is declared twice", file=file, field=row.name, mend="Remove one")
@@ -122,7 +130,8 @@ def bind(table: Table, file: Path) -> list[BoundTable]:
     for panel in mine:
         panel.check()
         rows = _complete(table, panel, file)
-        siblings[panel.key] = BoundTable(table, panel, rows, tolerances, root / "measured", siblings)
+        reference = next((r for r in table.references if r.panel == panel.key), None)
+        siblings[panel.key] = BoundTable(table, panel, rows, tolerances, root / "measured", reference, siblings)
     return list(siblings.values())
 
 

@@ -134,6 +134,50 @@ def expect_failure(check: Check, known: KnownDeviation) -> Check:
     return replace(check, verdict="XFAIL", reason=f"{known.reason} [{known.evidence}; {known.date}]")
 
 
+def ratio(
+    column: Column,
+    cell: Printed,
+    measured: float,
+    printed_base: Printed,
+    measured_base: float,
+    tolerance: Tolerance,
+    base: str,
+    tier: str,
+) -> Check:
+    """Time or memory as a multiple of another row's: other hardware changes the amounts, hardly their ratio.
+
+    Args:
+        column: the printed column.
+        cell: the printed amount.
+        measured: ours, in the column's unit.
+        printed_base: the printed amount of the row that is referred to.
+        measured_base: ours of that row.
+        tolerance: the practical tolerance of an amount.
+        base: name of the row that is referred to.
+        tier: tier that measured.
+    """
+    wanted, found = cell.value / printed_base.value, measured / measured_base
+    rounding = wanted * (cell.half_unit / cell.value + printed_base.half_unit / printed_base.value)
+    band = rounding + tolerance.band(wanted)
+    difference = found - wanted
+    good = abs(difference) <= band * (1 + 1e-9)
+    verdict = "PASS" if good else "IMPROVED" if difference < 0 else "FAIL"
+    text = f"{found:.2f} times {base!r} (print {wanted:.2f}, band ±{band:.2f})"
+    return Check(
+        kind="resource",
+        subject=column.key,
+        tier=tier,
+        verdict=verdict,
+        expected=cell.text,
+        measured=measured,
+        difference=difference,
+        band=band,
+        bound_by="tolerance",
+        n=1,
+        reason=text,
+    )
+
+
 def trivial(figure: str, better: str, measured: float, reference: float, margin: float, tier: str, n: int) -> Check:
     """Does a trained network beat the best constant predictor by the stated margin?
 

@@ -1,6 +1,11 @@
 """JTR, Table 19: time and memory of all methods, Taskonomy."""
 
 from mtlrepro.suite.table import Table
-from suites.jtr.methods import MISSING
+from suites.jtr.methods import TASKONOMY, labelled, methods
 
-TABLE = Table(paper="jtr", dataset="taskonomy", id="19", missing=MISSING)
+TABLE = Table(
+    paper="jtr",
+    dataset="taskonomy",
+    id="19",
+    rows=methods("Taskonomy", labelled(TASKONOMY, "onelabel"), epochs=20),
+)

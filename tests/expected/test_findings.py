@@ -108,7 +108,10 @@ def test_an_id_is_there_once(tmp_path: Path) -> None:
         load_findings(tmp_path, "p")
 
 
-@pytest.mark.parametrize("key", ["", "protocol", "selection", "data.augment", "model.options.scales", "model.options"])
+@pytest.mark.parametrize(
+    "key",
+    ["", "protocol", "selection", "data.augment", "model.options.scales", "model.options", "objective.options.variant"],
+)
 def test_settings_that_exist(tmp_path: Path, key: str) -> None:
     write(tmp_path, {"key": f'"{key}"'})
     assert load_findings(tmp_path, "p")[0].key == key
@@ -144,7 +147,8 @@ def test_shipped_findings_name_their_paper_and_say_all_that_a_reader_needs(paper
         assert finding.tables == (ALL,) or set(finding.tables) <= tables, finding.id
         assert len(set(finding.tables)) == len(finding.tables), finding.id
         assert all((finding.title, finding.paper, finding.code, finding.ours)), finding.id
-        assert finding.key in ("", *KEYS) or finding.key.startswith("model.options."), finding.id
+        options = ("model.options.", "objective.options.")
+        assert finding.key in ("", *KEYS) or finding.key.startswith(options), finding.id
 
 
 def test_the_keys_name_fields_of_a_run_s_spec() -> None:

@@ -91,6 +91,7 @@ cells = { seg = "33.18", params = "8.0", delta = "+ 0.00", seg2 = "idem" }
 group = "small"
 name = "Ours"
 doubts = { seg = "blurred" }
+set_aside = { params = "of another network" }
 metrics = { table = "2", row = "MTL" }
 repeats = [{ table = "3" }, { table = "4", row = "X" }]
 cells = { seg = "? 34.10 ± 0.20", params = "+57%", delta = "-", seg2 = "35.00" }
@@ -136,7 +137,8 @@ def test_a_good_file_is_read_whole(tmp_path: Path) -> None:
     assert [g.key for g in table.groups] == ["small", "large"]
     assert [r.id for r in table.rows] == ["small/Base", "small/Ours", "large/Theirs"]
     ours, theirs = table.row("small", "Ours"), table.row("large", "Theirs")
-    assert ours.doubts == {"seg": "blurred"}
+    assert (ours.doubts, ours.set_aside) == ({"seg": "blurred"}, {"params": "of another network"})
+    assert theirs.set_aside == {}
     assert ours.metrics == Place(table="2", row="MTL")
     assert ours.repeats == (Place(table="3"), Place(table="4", row="X"))
     assert [(r.origin, r.source) for r in (ours, theirs)] == [("run", ""), ("quoted", "their paper")]
@@ -199,6 +201,7 @@ WRONG = {
     "group key": (SMALL, SMALL + '\nidm = ""', "groups[0] 'small'", "unknown key 'idm'", "'idem'"),
     "column key": ('title = "Seg"', 'titel = "Seg"', "columns[0] 'seg'", "unknown key 'titel'", "'title'"),
     "row key": ("doubts = {", "doubt = {", "rows[1] 'Ours'", "unknown key 'doubt'", "'doubts'"),
+    "set aside key": ("set_aside =", "setaside =", "rows[1] 'Ours'", "unknown key 'setaside'", "'set_aside'"),
     "row place": ('row = "MTL"', 'rwo = "MTL"', "rows[1] 'Ours'.metrics", "unknown key 'rwo'", "'row'"),
     "repeat": ('row = "X"', 'rwo = "X"', "rows[1] 'Ours'.repeats[1]", "unknown key 'rwo'", "'row'"),
     "claim key": ('columns = ["seg"]', 'column = ["seg"]', "claims[0]", "unknown key 'column'", "'columns'"),
@@ -297,6 +300,8 @@ WRONG = {
     "idem of a later set": ('title = "first"', 'idem = "Two"', "sets 'One'.idem", "unknown set 'Two'", "Known: none"),
     "idem of nothing": ('idem = "One"', "", "rows[0] 'small/Base'.seg2", "'idem' repeats nothing", "`idem`"),
     "doubt's type": ('"blurred"', "3", "rows[1] 'small/Ours'.doubts.seg", "3 is not a string", "sentence"),
+    "set aside for": ('"of another network"', "3", OURS + ".set_aside.params", "3 is not a string", "sentence"),
+    "set aside for nothing": ('"of another network"', '" "', OURS + ".set_aside.params", "no reason", "Say why"),
     "a column's baseline": (
         SEG,
         SEG + '\nbaseline = { row = "Base" }',
@@ -319,6 +324,7 @@ WRONG = {
         "'seg'",
     ),
     "doubt of no column": ("doubts = { seg", "doubts = { sge", OURS + ".doubts", "unknown column 'sge'", "'seg'"),
+    "set aside of no column": ("{ params = ", "{ prams = ", OURS + ".set_aside", "unknown column 'prams'", "'params'"),
     "cell": ('seg = "40.00"', 'seg = "40.O0"', "row 'large/Theirs', seg", "'40.O0' is not a number", "as printed"),
     "unquoted cell": ('seg = "40.00"', "seg = 40.00", "row 'large/Theirs', seg", "40.0 is not a string", "Quote"),
     "lost": ('seg = "40.00"', 'seg = "?"', "rows[2] 'large/Theirs'.doubts", "'?' without a doubt", "Say why seg"),

@@ -13,11 +13,13 @@ from suite_fakes import EXPECTED, SUITES, body
 from mtlrepro.engine.evaluate import record_key
 from mtlrepro.expected.panel import Panel, trained
 from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec
-from mtlrepro.suite.evidence import Evidence, RowEvidence, usual_protocol
+from mtlrepro.suite.evidence import Evidence, RowEvidence
+from mtlrepro.suite.figures import usual_protocol
 from mtlrepro.suite.judge import judge_table
 from mtlrepro.suite.results import Check, RowResult, TableResult
+from mtlrepro.suite.shrink import smoke
 from mtlrepro.suite.table import BoundTable, Row, Table, bind, load_suite_file
-from mtlrepro.suite.tiers import Service, smoke
+from mtlrepro.suite.tiers import Service
 
 Figures = dict[str, list[float]]
 """Metric id -> one value a seed, in the metric's own unit."""

@@ -44,6 +44,7 @@ def body(**metrics: float) -> dict[str, Any]:
     """What `execute` returns: a record without schema version and key. `final__depth__rmse=0.5` names a figure."""
     return {
         "metrics": {_key(*name.split("__")): value for name, value in metrics.items()},
+        "evaluations": [],
         "trivial": {},
         "steps": 8,
         "seconds": {"setup": 0.1, "train": 1.0, "eval": 0.2},

@@ -24,8 +24,10 @@ from suite_fakes import body
 
 from mtlrepro.engine.evaluate import record_key
 from mtlrepro.errors import SpecError
-from mtlrepro.suite.evidence import Evidence, RowEvidence, better, main_figure, own_reference, value_of
+from mtlrepro.suite.evidence import Evidence, RowEvidence, own_reference, value_of
+from mtlrepro.suite.figures import better, main_figure
 from mtlrepro.suite.judge import judge_table
+from mtlrepro.suite.selection import Selection
 from mtlrepro.suite.tiers import Service
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -47,7 +49,7 @@ def test_a_failed_row_has_no_figures() -> None:
     bound = table("2a")
     row = dataclasses.replace(row_of(bound, "MTL", printed(bound, "MTL")), records=[], error="disk full")
     assert row.by_spec() == []
-    assert row.series(bound.expected.protocols) == {}
+    assert row.series(bound.expected.protocols, Selection()) == {}
     assert Evidence(bound, {"MTL": row}).value("MTL", bound.expected.column("seg")) is None
 
 
@@ -142,7 +144,7 @@ def test_delta_against_a_row_of_a_sibling_panel(tmp_path: Path) -> None:
     there = panels["S-D-N"].expected
     column = there.column("sdn_delta")
     assert there.baseline == ""  # not a line of this panel
-    assert own_reference(there, there.row("Method"), column) == ("S-D", "Base")
+    assert own_reference(panels["S-D-N"], "Method", column) == ("S-D", "Base")
     evidence = siblings(panels, SETS)["S-D-N"]
     deltas = evidence.deltas("Method", column)
     wanted = 100 * ((0.34 / 0.30 - 1) - (0.64 / 0.70 - 1)) / 2

@@ -29,8 +29,9 @@ from mtlrepro.suite.evidence import Evidence, RowEvidence
 from mtlrepro.suite.judge import judge_table
 from mtlrepro.suite.recorded import Recorded
 from mtlrepro.suite.results import Check, TableResult
+from mtlrepro.suite.shrink import bench, smoke
 from mtlrepro.suite.table import BoundTable, Row, Table
-from mtlrepro.suite.tiers import Service, bench, smoke
+from mtlrepro.suite.tiers import Service
 
 # --- trained figures against the print --------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ def comparison(tiny_dataset: Path) -> Comparison:
     return Comparison(
         dataset=str(tiny_dataset),
         methods=("stl", "mtl"),
+        labels="full",
         tasks=(),
         aux=(),
         backbone="hrnet_nano",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec
+from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, ObjectiveSpec, Recipe, RunSpec
 from mtlrepro.suite import program
 from mtlrepro.suite.program import NEUTRAL, closure, imports, model_digest, program_digest
 
@@ -43,18 +43,19 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def changed_by(package: Path) -> Callable[[str], list[bool]]:
-    """Which digests a comment added to a file changes: PAD-Net's, MTI-Net's, PAD-Net's with normals."""
+def changed_by(package: Path) -> Callable[..., list[bool]]:
+    """Which digests a comment in a file changes: by default PAD-Net's, MTI-Net's and PAD-Net's with normals."""
 
-    def digests() -> list[str]:
+    def digests(specs: tuple[RunSpec, ...]) -> list[str]:
         forget()
-        return [program_digest(s) for s in (PADNET, MTINET, NORMALS)]
+        return [program_digest(s) for s in specs]
 
-    def check(file: str) -> list[bool]:
-        before = digests()
+    def check(file: str, *specs: RunSpec) -> list[bool]:
+        specs = specs or (PADNET, MTINET, NORMALS)
+        before = digests(specs)
         path = package / file
         path.write_text(path.read_text() + "\n# changed\n")
-        return [a != b for a, b in zip(before, digests(), strict=True)]
+        return [a != b for a, b in zip(before, digests(specs), strict=True)]
 
     return check
 
@@ -83,6 +84,33 @@ def changed_by(package: Path) -> Callable[[str], list[bool]]:
 )
 def test_a_change_makes_again_what_it_can_affect(file: str, expected: list[bool], changed_by) -> None:
     assert changed_by(file) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("objectives/jtr.py", [False, True, False, False]),
+        ("objectives/mtpsl.py", [False, False, True, False]),
+        ("objectives/consistency.py", [False, False, True, False]),
+        ("objectives/supervised.py", [True, True, True, True]),
+        ("models/autoencoder.py", [False, True, False, False]),
+        ("models/mapping.py", [False, False, True, False]),
+        ("data/streams.py", [True, True, True, True]),
+        ("data/scenes/streets/dataset.py", [False, False, False, True]),
+    ],
+)
+def test_the_objective_s_networks_and_the_second_dataset_are_part_of_the_program(
+    file: str, expected: list[bool], changed_by
+) -> None:
+    plain = dataclasses.replace(PADNET, data=DataSpec("scenes", (64, 96)))
+    jtr, mtpsl = (dataclasses.replace(plain, objective=ObjectiveSpec(name)) for name in ("jtr", "mtpsl"))
+    streets = dataclasses.replace(plain.data, extra=ExtraData("streets", ("depth",)))
+    assert changed_by(file, plain, jtr, mtpsl, dataclasses.replace(plain, data=streets)) == expected
+
+
+def test_a_second_stream_of_the_same_dataset_adds_nothing() -> None:
+    beside = dataclasses.replace(PADNET.data, extra=ExtraData("unlabelled"))
+    assert program_digest(dataclasses.replace(PADNET, data=beside)) == program_digest(PADNET)
 
 
 def test_costs_depend_on_the_model_alone(package: Path) -> None:

@@ -20,9 +20,9 @@ from mtlrepro.spec import RunSpec
 from mtlrepro.suite import recorded
 from mtlrepro.suite.machine import machine
 from mtlrepro.suite.recorded import Recorded
+from mtlrepro.suite.shrink import TWINS
 from mtlrepro.suite.store import Finished, Run, Store
 from mtlrepro.suite.table import BoundTable
-from mtlrepro.suite.tiers import TWINS
 
 PROGRAM = "p" * 16
 CPU = {"cpu": "AMD EPYC", "cores": "2", "gpu": "none", "commit": "abc", "torch": "2"}

@@ -17,8 +17,8 @@ from mtlrepro.engine.environment import environment
 from mtlrepro.engine.evaluate import record_key
 from mtlrepro.errors import DataError, SpecError, StoreError
 from mtlrepro.spec import ModelSpec, RunSpec
-from mtlrepro.suite import recorded, session, stats, tiers
-from mtlrepro.suite.evidence import usual_protocol
+from mtlrepro.suite import recorded, session, shrink, stats, tiers
+from mtlrepro.suite.figures import figures_of, usual_protocol
 from mtlrepro.suite.launch import CostJob, RunJob
 from mtlrepro.suite.machine import machine
 from mtlrepro.suite.results import SCHEMA_VERSION, SessionResult
@@ -147,7 +147,7 @@ def test_the_spec_the_tier_the_program_and_the_data_are_in_the_runs(make: Make) 
     one.plan(cases(table("2a")))
     run = launcher.runs[0]
     assert (run.program, run.data, run.tier) == ("p" * 16, "data of scenes", "smoke")
-    assert run.spec == tiers.smoke(table("2a").row("Single task").specs[0])
+    assert run.spec == shrink.smoke(table("2a").row("Single task").specs[0])
 
 
 def test_a_tier_nobody_can_serve_is_told_with_what_is_missing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -494,7 +494,7 @@ def test_what_is_recorded_is_what_the_next_session_meets(make: Make, tmp_path: P
     (provenance,) = content["provenance"].values()
     assert provenance["seeds"] == "0, 1, 2"
     assert {"torch", "python", "cpu", "commit", "date", "command"} <= provenance.keys()
-    shared = tiers.smoke(table("4").row("Final output").specs[0])
+    shared = shrink.smoke(table("4").row("Final output").specs[0])
     kept = content["runs"][shared.hash()]["metrics"]
     assert {f"{s}.depth.depth/pooled@1.rmse" for s in STAGES} <= kept.keys()  # every view that any table reads
     assert kept["final.semseg.miou/dataset@1.miou"] == pytest.approx([0.36, 0.361, 0.362])
@@ -505,7 +505,7 @@ def test_what_is_recorded_is_what_the_next_session_meets(make: Make, tmp_path: P
         again.table(b)
     checks = [c for c in again.finish().checks() if c.kind == "recorded"]
     assert {c.verdict for c in checks} == {"PASS"}
-    assert len(checks) == sum(len(b.rows) * sum("." in c.metric for c in b.expected.columns) for b in bound)
+    assert len(checks) == sum(len(b.rows) * len(figures_of(b.expected)) for b in bound)
 
     worse, _ = make(lambda spec: {k: v - 0.05 for k, v in figures(spec).items()})
     worse.plan(cases(bound[0]))

@@ -48,8 +48,11 @@ def test_everything_that_can_change_a_result_is_in_the_key() -> None:
         replace(run, tier="full"),
         replace(run, program="q"),
         replace(run, data="e"),
+        replace(run, needs=("a" * 16,)),
+        replace(run, needs=("b" * 16, "a" * 16)),
+        replace(run, needs=("a" * 16, "b" * 16)),
     ]
-    assert len({run.key, *(o.key for o in others)}) == 6
+    assert len({run.key, *(o.key for o in others)}) == 9
     assert make_run().key == run.key
 
 
@@ -111,8 +114,8 @@ WRONG: dict[str, tuple[Any, str | None, str]] = {
     "empty": ("", None, "not valid JSON"),
     "binary": (b"\xff\xfe\x00", None, "not valid JSON"),
     "list": ("[1]", None, "holds a list"),
-    "newer": ({"schema_version": 3}, "schema_version", "schema version 3, this program reads 2"),
-    "older": ({"schema_version": 1}, "schema_version", "schema version 1, this program reads 2"),
+    "newer": ({"schema_version": 4}, "schema_version", "schema version 4, this program reads 3"),
+    "older": ({"schema_version": 2}, "schema_version", "schema version 2, this program reads 3"),
     "unknown key": ({"metric": {}}, "metric", "unknown key 'metric'"),
     "missing key": ({"metrics": ...}, "metrics", "missing key 'metrics'"),
     "other run": ({"key": "f" * 16}, "key", "record of run 'ffff"),
@@ -309,10 +312,22 @@ def test_a_run_under_another_run_s_name_is_no_second_seed(tmp_path: Path) -> Non
         list(Store(tmp_path).finished())
 
 
-@pytest.mark.parametrize("key", ["seed", "tier", "program"])
-def test_an_edited_identity_is_told(key: str, tmp_path: Path) -> None:
+def test_what_a_run_needs_is_read_back(tmp_path: Path) -> None:
+    store, teacher = Store(tmp_path), make_run(main=("depth",))
+    spec = replace(make_spec(), needs=(teacher.spec,))
+    student = replace(make_run(), spec=spec, needs=(teacher.key,))
+    identity = json.loads((finish(store, student, ENV) / "spec.json").read_text())
+    assert identity["needs"] == [teacher.key]
+    assert RunSpec.from_json(identity["spec"]).needs == (teacher.spec,)
+    assert [f.run for f in store.finished()] == [student]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("seed", ["x"]), ("tier", ["x"]), ("program", ["x"]), ("needs", ["x"]), ("needs", 7)]
+)
+def test_an_edited_identity_is_told(key: str, value: object, tmp_path: Path) -> None:
     file = finish(Store(tmp_path), make_run(), ENV) / "spec.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {key: ["x"]}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
     with pytest.raises(StoreError, match="not the one that its directory names"):
         list(Store(tmp_path).finished())
 

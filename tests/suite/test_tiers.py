@@ -1,4 +1,4 @@
-"""Tiers: what a machine can serve, the named reasons for what it cannot, and the twins."""
+"""Tiers: what a machine can serve, the named reasons for what it cannot."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from suite_fakes import SUITES
 
-from mtlrepro.errors import SpecError
-from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec, options
+from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, Recipe, RunSpec
 from mtlrepro.suite import tiers
-from mtlrepro.suite.table import discover
-from mtlrepro.suite.tiers import Capacity, bench, full, serve, smoke
+from mtlrepro.suite.tiers import Capacity, serve
 
 PAPER = RunSpec(
     DataSpec("nyuv2", (480, 640)),
-    ModelSpec("padnet", "hrnet18", ("semseg",), ("semseg",), weights="tag", options=options(a=1)),
+    ModelSpec("padnet", "hrnet18", ("semseg",), ("semseg",), weights="tag"),
     Recipe("adam", 1e-4, 1e-4, 6, 80),
 )
-ALL = [s for _, t in discover(SUITES) for r in t.rows for s in r.specs]
 
 
 @pytest.fixture
@@ -64,41 +60,34 @@ def test_the_real_dataset_search_names_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_one_spec_that_cannot_be_served_holds_its_row_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiers, "find_dataset", lambda name, root: "gone" if name == "pascal" else Path("/"))
-    other = dataclasses.replace(PAPER, data=DataSpec("pascal", (512, 512)))
+    monkeypatch.setattr(tiers, "find_dataset", lambda name, root: "gone" if name == "taskonomy" else Path("/"))
+    other = dataclasses.replace(PAPER, data=DataSpec("taskonomy", (256, 256)))
     assert serve((PAPER, other), "auto", Capacity(1, None)).tier == "bench"
 
 
-def test_full_is_the_paper_s_run_itself() -> None:
-    assert full(PAPER) is PAPER
+def test_a_second_stream_is_a_dataset_like_the_first_unless_it_comes_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiers, "find_dataset", lambda name, root: Path("/") if name == "nyuv2" else f"{name}: gone")
+
+    def served(extra: ExtraData) -> tuple[str | None, str]:
+        spec = dataclasses.replace(PAPER, data=dataclasses.replace(PAPER.data, extra=extra))
+        service = serve((spec,), "auto", Capacity(1, None))
+        return service.tier, service.not_run
+
+    assert served(ExtraData("nyuv2_depth", ("depth",))) == ("bench", "full: nyuv2_depth: gone")
+    assert served(ExtraData("unlabelled")) == ("full", "")
 
 
-def test_bench_keeps_model_batch_and_resolution() -> None:
-    twin = bench(PAPER)
-    assert (twin.data.name, twin.data.size) == ("scenes", PAPER.data.size)
-    assert twin.model == dataclasses.replace(PAPER.model, weights=None)
-    assert twin.recipe == dataclasses.replace(PAPER.recipe, lr=twin.recipe.lr, epochs=tiers.BENCH_EPOCHS)
-    assert twin.objective == PAPER.objective
-
-
-def test_smoke_shrinks_by_configuration_alone() -> None:
-    twin = smoke(PAPER)
-    assert (twin.data.name, twin.data.size, twin.model.backbone) == ("scenes", tiers.SMOKE_SIZE, "hrnet_nano")
-    assert twin.model.weights is None
-    assert dict(twin.model.options) == {"a": 1, "width": 32}
-    assert (twin.model.arch, twin.model.main, twin.model.aux) == (PAPER.model.arch, PAPER.model.main, PAPER.model.aux)
-    assert twin.recipe.lr == pytest.approx(tiers.SMOKE_LR_FACTOR * PAPER.recipe.lr)
-    assert (twin.recipe.optimizer, twin.recipe.schedule) == ("adam", "poly")
-
-
-def test_a_backbone_without_a_smoke_twin_is_told() -> None:
-    spec = dataclasses.replace(PAPER, model=dataclasses.replace(PAPER.model, backbone="resnet50_fpn"))
-    with pytest.raises(SpecError, match="no smoke twin for backbone 'resnet50_fpn'") as caught:
-        smoke(spec)
-    assert "SMOKE_BACKBONES" in caught.value.mend
-
-
-@pytest.mark.parametrize("shrink", [smoke, bench, full])
-def test_distinct_runs_of_the_suites_stay_distinct_in_every_tier(shrink) -> None:
-    distinct = set(ALL)
-    assert len({shrink(s).hash() for s in distinct}) == len(distinct)
+@pytest.mark.parametrize(
+    ("gpus", "tier", "served", "reason"),
+    [
+        (1, "auto", "bench", ""),
+        (1, "full", "bench", ""),
+        (1, "bench", "bench", ""),
+        (1, "smoke", "smoke", ""),
+        (0, "auto", "smoke", "bench: no CUDA GPU is visible"),
+        (0, "full", None, "bench: no CUDA GPU is visible"),
+    ],
+)
+def test_a_panel_of_times_and_memory_needs_no_whole_training(gpus, tier, served, reason, dataset) -> None:
+    service = serve((PAPER,), tier, Capacity(gpus, None), timed=True)
+    assert (service.tier, service.not_run) == (served, reason)
