@@ -58,12 +58,21 @@ SEGNET_NANO = SegNetConfig(widths=(8, 12, 16, 24, 32))
 
 
 def stage_widths(features: Sequence[int]) -> tuple[int, ...]:
-    """Widths of a SegNet-like auxiliary network beside a model: its encoder's if that has as many stages.
+    """Widths of a SegNet-like auxiliary network beside a model: its encoder's where that has as many stages.
+
+    Elsewhere SegNet's own, narrowed so that the last is as wide as the model's last encoder map if that is narrower.
 
     Args:
-        features: widths of the model's encoder maps, finest first.
+        features: widths of the model's encoder maps, finest first; empty for SegNet's own.
+
+    Example:
+        >>> stage_widths((8, 16, 32, 64)), stage_widths((256, 512, 1024, 2048))
+        ((8, 16, 32, 64, 64), (64, 128, 256, 512, 512))
     """
-    return tuple(features) if len(features) == len(WIDTHS) else WIDTHS
+    if len(features) == len(WIDTHS):
+        return tuple(features)
+    last = min(features[-1], WIDTHS[-1]) if features else WIDTHS[-1]
+    return tuple(max(1, width * last // WIDTHS[-1]) for width in WIDTHS)
 
 
 def xavier(module: nn.Module) -> None:

@@ -70,8 +70,8 @@ class JTR(PartialSupervised):
         variant: key of `VARIANTS`.
         distance: key of `DISTANCES` (table 16).
         reconstruct: whether the reconstruction losses are there; the distances stay as they are (table 8).
-        widths: of the auto-encoder's stages; the last one is the latent width (table 17). Empty for those of the
-            model's encoder where it has as many stages as SegNet's, and for SegNet's own elsewhere.
+        widths: of the auto-encoder's stages; the last one is the latent width (table 17). Empty for what suits
+            the model (`mtlrepro.models.segnet.stage_widths`).
         distance_weight: c_dist, >= 0.
         reconstruction_weight: c_recon, >= 0.
         depth_mean: mean of the normal law whose distribution function squashes depth.

@@ -74,9 +74,7 @@ def mtpsl(data: DataSpec, network: ModelSpec = SEGNET, **settings: Any) -> Specs
 
 def jtr(data: DataSpec, network: ModelSpec = SEGNET, **settings: Any) -> Specs:
     """All tasks compared in one space (eq. 4 to 6)."""
-    beside = {} if network is SEGNET else {"widths": WIDTHS}
-    weight = {"distance_weight": 4.0}
-    return (_run(data, network, "jtr", **{**weight, **beside, **SQUASHED.get(data.name, {}), **settings}),)
+    return (_run(data, network, "jtr", **{"distance_weight": 4.0, **SQUASHED.get(data.name, {}), **settings}),)
 
 
 def single_task(data: DataSpec) -> Specs:

@@ -53,7 +53,7 @@ def test_the_median_is_of_the_timed_steps_alone(
 ) -> None:
     """The clock is read once in each warm-up step; then steps last 25, 36 and 49 s."""
     steps = [0.0] * speed.WARMUP + [100.0, 125.0, 200.0, 236.0, 300.0, 349.0]
-    readings = iter(steps + [0.0, 2.0, 0.0, 4.0, 0.0, 8.0, 0.0, 12.0, 0.0, 20.0])  # then the forward passes
+    readings = iter([*steps, 0.0, 2.0, 0.0, 4.0, 0.0, 8.0, 0.0, 12.0, 0.0, 20.0])  # then the forward passes
     monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
     got = training_speed(tiny_spec, tasks, [batch], "cpu", 3)
     assert got["step_ms"] == pytest.approx(36e3)
