@@ -24,7 +24,7 @@ def checksum(table: PrintedTable) -> str:
     for part in (*said["columns"], *said["sets"], *said["groups"]):
         del part["title"]
     for row in said["rows"]:
-        del row["doubts"], row["source"]
+        del row["doubts"], row["set_aside"], row["source"]
     said["rows"] = [[list(row.pop("cells").items()), row] for row in said["rows"]]
     return digest(said)
 

@@ -280,10 +280,10 @@ class Panel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The table's notes, and the doubts about this panel's cells."""
+        """The table's notes, and what is said of this panel's cells: doubts, and why some are set aside."""
         titles = {c.key: c.title for c in self.columns}
-        doubts = [f"{r.name}, {titles[k]}: {text}" for r in self.rows for k, text in r.doubts.items() if k in titles]
-        return (*self.printed.notes, *doubts)
+        remarks = [(r.name, k, text) for r in self.rows for k, text in (*r.doubts.items(), *r.set_aside.items())]
+        return (*self.printed.notes, *(f"{name}, {titles[k]}: {text}" for name, k, text in remarks if k in titles))
 
 
 def trained(values: dict[str, tuple[Column, Printed]]) -> dict[str, float]:

@@ -255,14 +255,15 @@ def training_length(spec: RunSpec, epochs: int = 0) -> tuple[int, int] | None:
         epochs: its length where it is not the recipe's.
 
     Returns:
-        Both numbers; None where the length of its dataset is not known.
+        Both numbers; None where the length of its training set is not known. No image is counted where that of the
+        test set is not.
     """
-    train, val = dataset_length(spec.data.name, "train"), dataset_length(spec.data.name, "val")
-    if train is None or val is None:
+    train, val = dataset_length(spec.data.name, "train"), dataset_length(spec.data.name, "val") or 0
+    if train is None:
         return None
     recipe, passes = spec.recipe, epochs or spec.recipe.epochs
     steps = train // recipe.batch if recipe.drop_last else -(-train // recipe.batch)
-    evaluations = passes // recipe.evaluate_every if recipe.evaluate_every else 1
+    evaluations = -(-passes // recipe.evaluate_every) if recipe.evaluate_every else 1  # the end is always evaluated
     return passes * steps, evaluations * val
 
 

@@ -241,13 +241,21 @@ def read_result(path: Path, run_key: str) -> dict[str, Any]:
     if record["key"] != run_key:
         raise refuse(f"record of run {record['key']!r}, expected {run_key!r}", "key")
     for key in ("metrics", "trivial", "seconds", "speed"):
-        figures = record[key]
-        if not isinstance(figures, dict) or not all(isinstance(v, int | float) for v in figures.values()):
+        if not _figures(record[key]):
             raise refuse("not an object of numbers", key)
     every = record["evaluations"]
-    if not isinstance(every, list) or not all(isinstance(e, dict) and e.keys() == {"step", "metrics"} for e in every):
+    if not isinstance(every, list) or not all(map(_evaluation, every)):
         raise refuse("not a list of steps with their metrics", "evaluations")
     return record
+
+
+def _figures(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(v, int | float) for v in value.values())
+
+
+def _evaluation(value: Any) -> bool:
+    known = isinstance(value, dict) and value.keys() == {"step", "metrics"}
+    return known and isinstance(value["step"], int) and _figures(value["metrics"])
 
 
 class Lock:

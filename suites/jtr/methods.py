@@ -104,6 +104,16 @@ def methods(panel: str, data: DataSpec, *names: str, epochs: int = 0, network: M
     return [Row(name, METHODS[name](data, network), panel=panel, epochs=epochs) for name in names or FOUR]
 
 
+def with_and_without(panel: str, data: DataSpec) -> list[Row]:
+    """Table 8: MTPSL's regularisation and JTR's reconstruction, left out and there."""
+    return [
+        Row("MTPSL w/o reg. [33]", mtpsl(data, regularisation=0.0), panel=panel),
+        Row("MTPSL w/ reg. [33]", mtpsl(data), panel=panel),
+        Row("JTR w/o L_Recon", jtr(data, reconstruct=False), panel=panel),
+        Row("JTR w/ L_Recon", jtr(data), panel=panel),
+    ]
+
+
 def _run(data: DataSpec, network: ModelSpec, objective: str, tasks: tuple[str, ...] = (), **settings: Any) -> RunSpec:
     main = tasks or data.labels_over
     return RunSpec(
