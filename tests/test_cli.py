@@ -13,7 +13,7 @@ from PIL import Image
 
 from mtlrepro.cli import VERBS, main
 from mtlrepro.suite import session
-from mtlrepro.suite.launch import CostJob
+from mtlrepro.suite.launch import CostJob, Inline
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -199,6 +199,39 @@ def test_compare_methods_on_a_dataset_of_ones_own(
     (tmp_path / "report" / "report.html").unlink()
     assert main(["report", str(tmp_path / "report" / "report.json"), "--runs", str(tmp_path / "runs")]) == 0
     assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_compare_objectives_under_partial_labels(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "Pool", lambda devices, report: Inline())
+    what = ["run", "--dataset", str(tiny_dataset), "--methods", "segnet/partial", "segnet/jtr"]
+    how = ["--backbone", "segnet_nano", "--labels", "onelabel", "--augment", "flip_photo", "--size", "32x32"]
+    length = ["--epochs", "2", "--batch", "4", "--evaluate-every", "1"]
+    folders = ["--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]
+    code = main([*what, *how, *length, *folders])
+    result = json.loads((tmp_path / "report" / "report.json").read_text())
+    (table,) = result["tables"]
+    assert "onelabel: segnet_nano, 32x32" in table["caption"]
+    partial, ours = table["rows"]
+    assert [partial["name"], ours["name"]] == ["segnet/partial", "segnet/jtr"]
+    assert partial["delta"]["own"] == pytest.approx(0, abs=1e-9)
+    assert {"semseg", "depth", "delta"} == ours["measured"].keys()
+    assert ours["metrics"] != partial["metrics"]
+    records = [json.loads(file.read_text()) for file in (tmp_path / "runs").glob("*/result.json")]
+    assert len(result["runs"]) == len(records) == 2
+    assert [(r["steps"], [e["step"] for e in r["evaluations"]]) for r in records] == [(4, [2])] * 2
+    verdicts = {c["verdict"] for r in table["rows"] for c in r["checks"]}
+    assert verdicts <= {"PASS", "FAIL"}  # four steps promise nothing, and nothing else goes wrong
+    assert code == (1 if "FAIL" in verdicts else 0)
+    lines = [
+        json.loads(line)
+        for f in (tmp_path / "runs").glob("*/metrics.jsonl")
+        for line in f.read_text().split("\n")
+        if line
+    ]
+    assert any("jtr/model" in json.dumps(line) for line in lines)
+    capsys.readouterr()
 
 
 @pytest.mark.slow

@@ -89,10 +89,47 @@ def test_a_method_or_task_named_twice_counts_once(comparison: Comparison) -> Non
     assert bound.row("mtl").specs[0].model.main == ("depth",)
 
 
+def test_labels_are_dealt_out_among_the_main_tasks_of_every_method(comparison: Comparison) -> None:
+    bound = changed(comparison, methods=("stl/partial", "mtl/partial"), labels="onelabel")
+    for row in bound.rows:
+        assert {(s.data.labels, s.data.labels_over) for s in row.specs} == {("onelabel", ("semseg", "depth"))}
+    assert ", onelabel: hrnet_nano" in bound.expected.caption
+    whole = compare(comparison)
+    assert {(s.data.labels, s.data.labels_over) for r in whole.rows for s in r.specs} == {("full", ())}
+    assert "label" not in whole.expected.caption
+
+
+def test_a_method_is_an_architecture_and_an_objective(comparison: Comparison) -> None:
+    bound = changed(comparison, methods=("mtl", "mtl/jtr", "stl/partial"), labels="onelabel")
+    assert [r.name for r in bound.rows] == ["mtl", "mtl/jtr", "stl/partial"]
+    named = {r.name: [(s.model.arch, s.objective.name, s.model.main) for s in r.specs] for r in bound.rows}
+    assert named["mtl"] == [("mtl", "supervised", ("semseg", "depth"))]
+    assert named["mtl/jtr"] == [("mtl", "jtr", ("semseg", "depth"))]
+    assert named["stl/partial"] == [("stl", "partial", ("semseg",)), ("stl", "partial", ("depth",))]
+    assert not any(s.needs for r in bound.rows for s in r.specs)
+    assert bound.expected.baseline == "mtl"
+
+
+def test_teachers_are_single_task_runs_on_the_same_labels(comparison: Comparison) -> None:
+    bound = changed(comparison, methods=("mtl/partial", "mtl/must"), labels="onelabel")
+    (student,) = bound.row("mtl/must").specs
+    assert student.objective.name == "must"
+    assert [(n.model.arch, n.model.main, n.objective.name) for n in student.needs] == [
+        ("mtl", ("semseg",), "partial"),
+        ("mtl", ("depth",), "partial"),
+    ]
+    assert {(n.data, n.recipe, n.needs) for n in student.needs} == {(student.data, student.recipe, ())}
+    assert [n.objective.weights for n in student.needs] == [(), (("depth", 0.5),)]
+
+
 @pytest.mark.parametrize(
     ("values", "error", "says"),
     [
         ({"methods": ("mti",)}, SpecError, "unknown architecture 'mti'.*mti_net"),
+        ({"methods": ("mti/jtr",)}, SpecError, "unknown architecture 'mti'.*mti_net"),
+        ({"methods": ("mtl", "mtl/jrt")}, SpecError, "unknown objective 'jrt'.*'jtr'"),
+        ({"methods": ("mtl/jtr/must",)}, SpecError, "unknown objective 'jtr/must'"),
+        ({"labels": "one"}, SpecError, "--labels: unknown label setting 'one'.*'onelabel'"),
         ({"methods": ()}, SpecError, "no method"),
         ({"tasks": ("normals",)}, SpecError, "unknown task 'normals'"),
         ({"aux": ("normals",)}, SpecError, "unknown task 'normals'"),

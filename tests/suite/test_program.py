@@ -75,6 +75,7 @@ def changed_by(package: Path) -> Callable[..., list[bool]]:
         ("data/folder.py", [True, True, True]),
         ("data/transforms.py", [True, True, True]),
         ("spec.py", [True, True, True]),
+        ("profiling/speed.py", [True, True, True]),  # seconds and memory are a result of a run like any other
         ("report/html.py", [False, False, False]),
         ("suite/judge.py", [False, False, False]),
         ("files.py", [False, False, False]),

@@ -10,13 +10,16 @@ import pytest
 from evidence_fakes import TWO_SETS, check_of, row_named, row_of, two_sets
 from hypothesis import given
 from hypothesis import strategies as st
+from jtr_session import jtr
 
 from mtlrepro.engine.evaluate import record_key
+from mtlrepro.expected.panel import trained
 from mtlrepro.metrics.delta import delta_m
 from mtlrepro.suite.evidence import Evidence, RowEvidence
 from mtlrepro.suite.judge import judge_table
 from mtlrepro.suite.selection import Selection
 from mtlrepro.suite.table import BoundTable
+from mtlrepro.suite.tiers import Service
 
 PROTOCOLS = {"semseg.miou": "miou/dataset@1", "depth.rmse": "depth/pooled@1"}
 SIGNS = {"semseg.miou": "higher", "depth.rmse": "lower"}
@@ -129,8 +132,8 @@ def panel(tmp_path: Path, rule: str) -> BoundTable:
     return two_sets(tmp_path, text=TWO_SETS.replace('selection = "last"', f'selection = "{rule}"'))["S-D"]
 
 
-def with_records(bound: BoundTable, name: str, *records: dict[str, Any]) -> RowEvidence:
-    row = row_of(bound, name, {"semseg.miou": [0.0] * len(records), "depth.rmse": [0.0] * len(records)})
+def with_records(bound: BoundTable, name: str, *records: dict[str, Any], tier: str = "full") -> RowEvidence:
+    row = row_of(bound, name, {"semseg.miou": [0.0] * len(records), "depth.rmse": [0.0] * len(records)}, tier)
     for known, new in zip(row.records[0], records, strict=True):
         known |= new
     return row
@@ -149,6 +152,72 @@ def test_a_table_s_rule_is_applied_run_by_run_and_what_came_last_is_kept_beside(
     assert method.last["depth.rmse"].mean == pytest.approx(0.67)
     assert method.delta["own"] == pytest.approx(100 * ((0.34 / 0.30 - 1) - (0.65 / 0.70 - 1)) / 2)  # both at their best
     assert check_of(method, "sd_seg").measured == pytest.approx(34)
+
+
+@pytest.mark.parametrize(
+    ("tier", "expected", "baseline"),
+    [
+        ("full", 33.0, {"semseg.miou": 0.30, "depth.rmse": 0.70}),
+        ("bench", 30.0, {}),
+        ("smoke", 30.0, {}),
+        ("own", 30.0, {}),
+    ],
+)
+def test_printed_figures_say_nothing_about_scenes(
+    tier: str, expected: float, baseline: dict[str, float], tmp_path: Path
+) -> None:
+    """mIoU falls by a tenth, depth improves by 15 % of the run's own end, but by 2 % of the printed baseline alone."""
+    bound = panel(tmp_path, "best on test")
+    row = with_records(bound, "Method", record((0.33, 0.115), (0.30, 0.10)), tier=tier)
+    evidence = Evidence(bound, {"Method": row})
+    assert evidence.selection.rule == "best on test"
+    assert evidence.selection.baseline == pytest.approx(baseline)
+    value = evidence.value("Method", bound.expected.column("sd_seg"))
+    assert value is not None
+    assert value.mean == pytest.approx(expected)
+
+
+def base_of(table: str, panel: str) -> dict[str, float]:
+    """The printed figures that "best" is measured against in a panel of JTR, at full."""
+    bound = jtr("cityscapes_7", table, panel)
+    row = RowEvidence(bound.row("Ours (JTR)"), Service("full", bound.row("Ours (JTR)").specs, ""), [], [], "not run")
+    return dict(Evidence(bound, {"Ours (JTR)": row}).selection.baseline)
+
+
+def test_a_run_whose_metrics_are_printed_elsewhere_is_selected_as_it_is_there() -> None:
+    """Table 12 prints gains over Table 11 of the runs of Table 10, whose Supervised MTL they are selected by."""
+    there = jtr("cityscapes_7", "10", "Cityscapes onelabel").expected
+    supervised = trained(there.metrics(there.row("Supervised MTL")))
+    assert supervised.keys() == {"semseg.miou", "depth.abs_err"}
+    assert base_of("12", "Cityscapes onelabel") == base_of("10", "Cityscapes onelabel") == supervised
+    refers = jtr("cityscapes_7", "12", "Cityscapes onelabel").expected
+    place = refers.reference(refers.row("Ours (JTR)"))
+    assert place is not None
+    assert (place.table.table, place.row.name) == ("11", "STL")
+    assert trained(place.metrics()) != supervised  # what the gain refers to is another matter
+
+
+# --- the constant predictor -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "best_seg", "verdict"),
+    [(((0.40, 0.10), (0.30, 0.10)), 40.0, "FAIL"), (((0.20, 0.10), (0.36, 0.10)), 36.0, "PASS")],
+)
+def test_the_constant_predictor_is_beaten_at_the_end_or_not_at_all(
+    evaluations: tuple[tuple[float, float], ...], best_seg: float, verdict: str, tmp_path: Path
+) -> None:
+    bound = panel(tmp_path, "best on test")
+    row = with_records(bound, "Method", record(*evaluations), tier="smoke")
+    row.records[0][0]["trivial"] = {"semseg.miou/dataset@1.miou": 0.35, "depth.depth/pooled@1.rmse": 0.5}
+    result = row_named(judge_table(Evidence(bound, {"Method": row})), "Method")
+    assert result.measured["sd_seg"].mean == pytest.approx(best_seg)
+    check = check_of(result, "semseg.miou", "trivial")
+    assert (check.verdict, check.measured) == (verdict, pytest.approx(evaluations[-1][0]))
+    assert check_of(result, "depth.rmse", "trivial").verdict == "PASS"
+
+
+# --- of several networks, and of the end ------------------------------------------------------------------------------
 
 
 def test_each_network_of_a_row_is_selected_by_itself(tmp_path: Path) -> None:

@@ -153,6 +153,23 @@ def test_distinct_runs_of_the_suites_stay_distinct_in_every_tier(tier: str) -> N
     assert len({TWINS[tier](s).hash() for s in DISTINCT}) == len(DISTINCT)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "scenes", "size", "batch", "epochs"),
+    [
+        ("nyuv2", "scenes", (64, 96), 4, 4),
+        ("nyuv2_13", "scenes", (32, 64), 4, 4),
+        ("cityscapes_7", "streets", (32, 64), 4, 4),
+        ("taskonomy", "scenes_taskonomy", (32, 32), 8, 12),
+    ],
+)
+def test_a_dataset_s_smoke_twin(dataset: str, scenes: str, size: tuple[int, int], batch: int, epochs: int) -> None:
+    data = dataclasses.replace(JTR.data, name=dataset, extra=ExtraData())
+    twin = smoke(dataclasses.replace(JTR, data=data, recipe=dataclasses.replace(JTR.recipe, batch=16, extra=0)))
+    assert (twin.data.name, twin.data.size) == (scenes, size)
+    assert (twin.recipe.batch, twin.recipe.epochs) == (batch, epochs)
+    assert smoke(dataclasses.replace(JTR, data=data)).recipe.batch == 4  # never more than the paper's
+
+
 def test_smoke_twins_are_small() -> None:
     for spec in DISTINCT:
         twin = smoke(spec)

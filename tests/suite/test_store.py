@@ -120,6 +120,23 @@ WRONG: dict[str, tuple[Any, str | None, str]] = {
     "missing key": ({"metrics": ...}, "metrics", "missing key 'metrics'"),
     "other run": ({"key": "f" * 16}, "key", "record of run 'ffff"),
     "no figures": ({"metrics": None}, "metrics", "not an object of numbers"),
+    "no evaluations": ({"evaluations": None}, "evaluations", "not a list of steps with their metrics"),
+    "evaluations by step": ({"evaluations": {"1": {}}}, "evaluations", "not a list of steps with their metrics"),
+    "evaluation without step": ({"evaluations": [{"metrics": {}}]}, "evaluations", "not a list of steps"),
+    "evaluation without metrics": ({"evaluations": [{"step": 1}]}, "evaluations", "not a list of steps"),
+    "evaluation with more": (
+        {"evaluations": [{"step": 1, "metrics": {}}, {"step": 2, "metrics": {}, "epoch": 1}]},
+        "evaluations",
+        "not a list of steps",
+    ),
+    "evaluation without figures": ({"evaluations": [{"step": 1, "metrics": None}]}, "evaluations", "not a list of"),
+    "evaluation of text": (
+        {"evaluations": [{"step": 1, "metrics": {"final.depth.depth/pooled@1.rmse": "0.5"}}]},
+        "evaluations",
+        "not a list of",
+    ),
+    "evaluation at no step": ({"evaluations": [{"step": "1", "metrics": {}}]}, "evaluations", "not a list of steps"),
+    "evaluation that is a number": ({"evaluations": [3]}, "evaluations", "not a list of steps"),
     "text figure": ({"metrics": {"final.depth.depth/pooled@1.rmse": "0.5"}}, "metrics", "not an object of numbers"),
 }
 
@@ -141,6 +158,12 @@ def test_a_wrong_record_is_told_with_file_field_and_mend(case: str, tmp_path: Pa
         assert says in caught.value.problem
         assert (caught.value.file, caught.value.field) == (path, field)
         assert caught.value.mend == f"Delete the folder {path.parent} to make this run again"
+
+
+def test_evaluations_on_the_way_are_read(tmp_path: Path) -> None:
+    every = [{"step": step, "metrics": {"final.depth.depth/pooled@1.rmse": 1.0 / step}} for step in (1, 2)]
+    write_json(tmp_path / "result.json", good("k") | {"evaluations": every})
+    assert read_result(tmp_path / "result.json", "k")["evaluations"] == every
 
 
 @pytest.mark.parametrize("key", sorted(RESULT_KEYS - {"schema_version"}))
