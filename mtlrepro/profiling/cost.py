@@ -19,10 +19,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from mtlrepro.data.partial import label_mask
 from mtlrepro.models import build_model
+from mtlrepro.objectives import build_objective
+from mtlrepro.profiling.blank import blank_batch
 
 if TYPE_CHECKING:
-    from mtlrepro.spec import ModelSpec
+    from mtlrepro.spec import ModelSpec, RunSpec
+    from mtlrepro.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,46 @@ def model_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, in
     # PyTorch counts a multiply-accumulate as two floating point operations.
     by_operator = {op.__name__: flops // 2 for op, flops in counter.get_flop_counts()["Global"].items()}
     return Cost(_parameters(model), sum(by_operator.values()), by_operator, dict(uncounted.calls))
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What training costs beside a network's own cost.
+
+    Attributes:
+        params: all parameters that are trained, the objective's included.
+        macs: multiply-accumulates of convolutions and matrix products in the forward passes of a step, a sample;
+            mean over the samples' label patterns.
+    """
+
+    params: int
+    macs: int
+
+
+COUNTED_SAMPLES = 60
+"""Samples with label patterns of their own that the cost of a training step is averaged over."""
+
+
+def training_cost(spec: RunSpec, tasks: Mapping[str, Task]) -> TrainingCost:
+    """Parameters and multiply-accumulates of training with a spec's objective, on the meta device.
+
+    Args:
+        spec: model, objective, size and label setting are taken from it; it must need no other runs.
+        tasks: the spec's tasks.
+    """
+    over = spec.data.labels_over or tuple(tasks)
+    mask = label_mask(spec.data.labels, over, COUNTED_SAMPLES)
+    labelled = {t: torch.tensor([mask.labelled(i, t) for i in range(COUNTED_SAMPLES)]) for t in tasks}
+    with torch.device("meta"):
+        model: Any = build_model(replace(spec.model, weights=None), {n: t.channels for n, t in tasks.items()}).train()
+        objective = build_objective(spec.objective, tasks, model.backbone.channels)
+    batch = blank_batch(tasks, labelled, spec.data.size, objective.views, "meta")
+    counter = FlopCounterMode(display=False)
+    with _ordinary_kernels(), counter:
+        objective(model, batch, 0.0)
+    return TrainingCost(
+        _parameters(model) + _parameters(objective), round(counter.get_total_flops() / 2 / COUNTED_SAMPLES)
+    )
 
 
 def fvcore_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, int] = (480, 640)) -> Cost:

@@ -21,13 +21,13 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtlrepro.data.crop import Window
-from mtlrepro.data.sample import Batch, DatasetInfo, View
+from mtlrepro.data.sample import Batch, DatasetInfo
 from mtlrepro.engine.determinism import open_device
 from mtlrepro.engine.environment import command, environment
 from mtlrepro.files import write_bytes, write_json
 from mtlrepro.models import build_model
 from mtlrepro.objectives import build_objective
+from mtlrepro.profiling.blank import blank_batch
 from mtlrepro.spec import ModelSpec, ObjectiveSpec
 from mtlrepro.tasks import make_tasks
 from mtlrepro.tasks.base import Task
@@ -68,16 +68,10 @@ def tasks_of(k: int) -> dict[str, Task]:
     return make_tasks(TASKS[:k], DatasetInfo("growth", TASKS, class_names=tuple(map(str, range(18)))))
 
 
-def fake_batch(tasks: dict[str, Task], labels: int, size: tuple[int, int], batch: int, views: int) -> Batch:
-    """Random images and blank labels; sample i is labelled for `labels` tasks from the i-th on."""
+def labelled_for(tasks: dict[str, Task], labels: int, batch: int) -> dict[str, torch.Tensor]:
+    """Which samples carry a label: sample i is labelled for `labels` tasks from the i-th on."""
     names = list(tasks)
-    labelled = {
-        name: torch.tensor([(j - i) % len(names) < labels for i in range(batch)]) for j, name in enumerate(names)
-    }
-    targets = {n: torch.stack([t.collate(t.unlabelled(size))] * batch) for n, t in tasks.items()}
-    whole = tuple(Window.whole(size) for _ in range(batch))
-    others = tuple(View(torch.rand(batch, 3, *size), targets, whole) for _ in range(views - 1))
-    return Batch(torch.rand(batch, 3, *size), targets, labelled, torch.arange(batch), others)
+    return {name: torch.tensor([(j - i) % len(names) < labels for i in range(batch)]) for j, name in enumerate(names)}
 
 
 def measure(method: str, k: int, labels: str, setting: Setting) -> dict[str, float]:
@@ -89,8 +83,8 @@ def measure(method: str, k: int, labels: str, setting: Setting) -> dict[str, flo
         with torch.device(device):
             model: Any = build_model(model_spec, {n: t.channels for n, t in tasks.items()}).train()
             objective = build_objective(METHODS[method], tasks, model.backbone.channels)
-        batch = fake_batch(tasks, LABELS[labels](k), setting.size, setting.batch, objective.views)
-        return model, objective, batch.to(device)
+        labelled = labelled_for(tasks, LABELS[labels](k), setting.batch)
+        return model, objective, blank_batch(tasks, labelled, setting.size, objective.views, device)
 
     model, objective, batch = built("meta")
     counter = FlopCounterMode(display=False)

@@ -216,6 +216,8 @@ def _beside(last: Value | None, selected: Value | None) -> str:
 _RESOURCES = {  # key -> (heading, factor, decimals, compared with the baseline row)
     "params": ("Params [M]", 1e-6, 2, True),
     "macs": ("MACs [G]", 1e-9, 2, True),
+    "train_params": ("Trained params [M]", 1e-6, 2, True),
+    "train_macs": ("Training MACs [G/image]", 1e-9, 1, True),
     "step_ms": ("Step [ms]", 1.0, 1, True),
     "images_per_s": ("Images/s", 1.0, 1, False),
     "train_s": ("Training [h]", 1 / 3600, 2, True),

@@ -262,9 +262,10 @@ def _failure(row: RowEvidence) -> list[Check]:
 def _resources(row: RowEvidence, timed: bool) -> dict[str, float]:
     """Sums over the row's networks; the step time of several networks is that of training them one after the other.
 
-    A row of a table of times has the time of its whole training too.
+    A row of a table of times has what is trained besides the network, and the time of its whole training too.
     """
-    total: dict[str, float] = {m: sum(c[m] for c in row.costs) for m in COUNTED if row.costs}
+    counted = (*COUNTED, "train_params", "train_macs")
+    total: dict[str, float] = {m: sum(c[m] for c in row.costs) for m in counted if row.costs and m in row.costs[0]}
     speeds = [[r["speed"] for r in by_seed if r["speed"]] for by_seed in row.records]
     if row.service.tier != "smoke" and speeds and all(speeds):  # a smoke twin's steps are not the paper model's
         total["step_ms"] = sum(sum(s["step_ms"] for s in group) / len(group) for group in speeds)

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from mtlrepro.errors import TrainingError
 from mtlrepro.files import read_json, write_json
-from mtlrepro.spec import ModelSpec
+from mtlrepro.spec import ModelSpec, RunSpec
 from mtlrepro.suite.store import Run, Store
 
 Event = dict[str, Any]
@@ -79,7 +79,7 @@ def _loader_workers(device: str) -> int:
 
 @dataclass(frozen=True)
 class CostJob:
-    """Count parameters and MACs of a paper-exact model, unless the store has them."""
+    """Count parameters and MACs of a paper-exact model, and of its training where asked, unless the store has them."""
 
     model: ModelSpec
     channels: tuple[tuple[str, int], ...]
@@ -87,6 +87,7 @@ class CostJob:
     digest: str
     runs: Path
     device: str = "cpu"
+    training: RunSpec | None = None
 
     @property
     def key(self) -> str:
@@ -94,14 +95,24 @@ class CostJob:
         return self.digest
 
     def execute(self, report: Callable[[Event], None], wait: bool) -> dict[str, Any] | None:
-        """{"params", "macs", "uncounted"}; a pure function, so nobody ever waits for another process."""
-        from mtlrepro.profiling.cost import model_cost
+        """{"params", "macs", "uncounted"} and of a training {"train_params", "train_macs"} besides.
+
+        A pure function, so nobody ever waits for another process.
+        """
+        from mtlrepro.data import dataset_info
+        from mtlrepro.profiling.cost import model_cost, training_cost
+        from mtlrepro.tasks import make_tasks
 
         path = self.runs / "costs" / f"{self.digest}.json"
         if path.exists():
             return read_json(path, "Delete it, it is counted again")
         cost = model_cost(replace(self.model, weights=None), dict(self.channels), self.size)
         record = {"params": cost.params, "macs": cost.macs, "uncounted": dict(cost.uncounted)}
+        if self.training is not None:
+            data = self.training.data
+            tasks = make_tasks(self.training.tasks, dataset_info(data.name, data.options))
+            trained = training_cost(self.training, tasks)
+            record |= {"train_params": trained.params, "train_macs": trained.macs}
         write_json(path, record)
         return record
 

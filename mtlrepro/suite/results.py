@@ -121,9 +121,10 @@ class RowResult:
         trivial: metric id -> the best constant predictor's figure on the same data, by the same protocol.
         delta: Δ_m in percent: "own" against this session's baseline row, "printed" against the paper's
             (tier full alone), "paper" the paper's own printed Δ; a key is absent where it cannot be computed.
-        resources: "params", "macs" of the paper's exact model summed over the row's networks; at bench also
-            "step_ms", "images_per_s", "vram_bytes", and in tables of times "train_s", the seconds of the printed
-            training as its steps take them.
+        resources: "params", "macs" of the paper's exact model summed over the row's networks; in tables of times also
+            "train_params", "train_macs": with what its objective owns, and of a training step's forward passes, an
+            image. At bench also "step_ms", "images_per_s", "vram_bytes", and in tables of times "train_s", the
+            seconds of the printed training as its steps take them.
         checks: comparisons made for this row.
         reused: True if every run was found in the store.
         not_run: why a stronger tier (or anything at all) was not run; empty if nothing is missing.

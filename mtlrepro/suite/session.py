@@ -166,7 +166,7 @@ class Session:
             jobs += needs
             jobs += trainings
         for spec in row.specs:
-            job = self._cost_job(spec)
+            job = self._cost_job(spec, bound.expected.timed)
             plan.costs.append(job.key)
             jobs.append(job)
         return jobs
@@ -184,14 +184,17 @@ class Session:
         )
         return RunJob(run, self.options.runs, self.capacity.data_root, needs=needs)
 
-    def _cost_job(self, spec: RunSpec) -> CostJob:
+    def _cost_job(self, spec: RunSpec, timed: bool) -> CostJob:
         from mtlrepro.data import dataset_info
         from mtlrepro.tasks import make_tasks
 
         tasks = make_tasks(spec.tasks, dataset_info(spec.data.name, spec.data.options))
         channels = tuple((name, task.channels) for name, task in tasks.items())
-        cost_digest = digest([spec.to_json()["model"], channels, spec.data.size, model_digest(spec.model)])
-        return CostJob(spec.model, channels, spec.data.size, cost_digest, self.options.runs)
+        what = [spec.to_json()["model"], channels, spec.data.size, model_digest(spec.model)]
+        if timed:
+            what += [spec.hash(), program_digest(spec)]
+        training = spec if timed else None
+        return CostJob(spec.model, channels, spec.data.size, digest(what), self.options.runs, training=training)
 
     def _manifest(self, data: DataSpec) -> str:
         """Digest of the samples behind a data spec and of which of their labels are hidden."""

@@ -17,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mtlrepro.models import build_model
 from mtlrepro.objectives import build_objective
 from mtlrepro.profiling import growth as module
-from mtlrepro.profiling.growth import LABELS, METHODS, Setting, curvature, exponent, fake_batch, growth, tasks_of
+from mtlrepro.profiling.blank import blank_batch
+from mtlrepro.profiling.growth import LABELS, METHODS, Setting, curvature, exponent, growth, labelled_for, tasks_of
 from mtlrepro.spec import ModelSpec
 
 SIZE = (32, 32)
@@ -74,7 +75,7 @@ def test_samples_are_labelled_as_the_setting_says(k: int) -> None:
     features = (8, 16, 32, 32, 32)
     objective: Any = build_objective(METHODS["MTPSL"], tasks, features)
     for labels, count in LABELS.items():
-        batch = fake_batch(tasks, count(k), SIZE, 3, 2)
+        batch = blank_batch(tasks, labelled_for(tasks, count(k), 3), SIZE, 2)
         assert batch.image.shape == (3, 3, *SIZE)
         assert [sum(bool(batch.labelled[t][i]) for t in tasks) for i in range(3)] == [count(k)] * 3
         assert len(batch.others) == 1
