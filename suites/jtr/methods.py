@@ -63,7 +63,7 @@ def supervised(data: DataSpec, network: ModelSpec = SEGNET) -> Specs:
 
 def consistency(data: DataSpec, network: ModelSpec = SEGNET) -> Specs:
     """Consistency regularisation between two views (eq. 2)."""
-    return (_run(data, network, "consistency"),)
+    return (_run(data, network, "consistency", weight=1.0),)
 
 
 def mtpsl(data: DataSpec, network: ModelSpec = SEGNET, **settings: Any) -> Specs:
