@@ -158,8 +158,8 @@ def test_distinct_runs_of_the_suites_stay_distinct_in_every_tier(tier: str) -> N
     ("dataset", "scenes", "size", "batch", "epochs"),
     [
         ("nyuv2", "scenes", (64, 96), 4, 4),
-        ("nyuv2_13", "scenes", (32, 64), 4, 4),
-        ("cityscapes_7", "streets", (32, 64), 4, 4),
+        ("nyuv2_13", "scenes", (32, 64), 4, 6),
+        ("cityscapes_7", "streets", (32, 64), 4, 6),
         ("taskonomy", "scenes_taskonomy", (32, 32), 8, 12),
     ],
 )
