@@ -153,3 +153,13 @@ def test_unknown_names_are_told_with_their_field() -> None:
         build_optimizer(nn.Linear(1, 1), Owner(), recipe("adm"))
     with pytest.raises(SpecError, match=r"recipe\.schedule: unknown schedule 'cosine'\..*Known: .*poly"):
         learning_rate(recipe(schedule="cosine"), 0)
+
+
+def test_learning_rates_of_the_released_schedules() -> None:
+    """JTR halves once in 400 epochs, MTPSL once in 200; MTPSL's FiLM columns start at 1e-3 and halve every 30."""
+    jtr = Recipe("adam", 1e-4, 0.0, batch=4, epochs=400, schedule="halve")
+    assert [learning_rate(jtr, e) for e in (0, 199, 200, 399)] == pytest.approx([1e-4, 1e-4, 5e-5, 5e-5])
+    mtpsl = Recipe("adam", 1e-4, 0.0, batch=4, epochs=200, schedule="halve")
+    assert [learning_rate(mtpsl, e) for e in (0, 99, 100, 199)] == pytest.approx([1e-4, 1e-4, 5e-5, 5e-5])
+    film = [10 * mtpsl.lr * halve(e, 200, 0.15) for e in (29, 30, 60, 90, 180, 199)]
+    assert film == pytest.approx([1e-3, 5e-4, 2.5e-4, 1.25e-4, 1.5625e-5, 1.5625e-5])

@@ -84,3 +84,22 @@ def test_mismatching_keys_and_directions():
 
 def test_an_undefined_figure_makes_an_undefined_delta():
     assert math.isnan(delta((math.nan, 1.0), (1.0, 1.0), "+-"))
+
+
+@pytest.mark.parametrize(
+    ("figures", "baseline", "gains", "mean"),
+    [
+        ((37.08, 0.5541, 29.44), (27.05, 0.6626, 33.58), (37.0795, 16.3749, 12.3288), 21.9277),
+        ((31.96, 0.5919, 30.80), (25.75, 0.6511, 33.73), (24.1165, 9.0923, 8.6866), 13.9651),
+        ((72.33, 0.0163), (69.50, 0.0186), (4.0719, 12.3656), 8.2188),
+    ],
+)
+def test_jtr_s_printed_metrics(
+    figures: tuple[float, ...], baseline: tuple[float, ...], gains: tuple[float, ...], mean: float
+) -> None:
+    """JTR, Table 1 (against the baseline of its released code) and Table 2."""
+    tasks = ("semseg", "depth", "normals")[: len(figures)]
+    signs = dict(zip(tasks, ("higher", "lower", "lower"), strict=False))
+    ours, base = dict(zip(tasks, figures, strict=True)), dict(zip(tasks, baseline, strict=True))
+    assert list(delta_contributions(ours, base, signs).values()) == pytest.approx(gains, abs=5e-5)
+    assert delta_m(ours, base, signs) == pytest.approx(mean, abs=5e-5)
