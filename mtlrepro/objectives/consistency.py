@@ -109,14 +109,15 @@ RULES: dict[str, dict[str, Rule]] = {
 
 
 class Consistency(PartialSupervised):
-    """L_SL + weight · (1/B) Σ_x (1/|U_x|) Σ_{t unlabelled in x} d_t(student, teacher) (JTR, eq. 2).
+    """L_SL + weight · (1/B) Σ_x (1/|U_x|) Σ_{t unlabelled in x} w_t² d_t(student, teacher) (JTR, eq. 2).
 
-    The teacher is the model itself on the first view, without gradient; its predictions are carried to the second
-    view, which is the student's. Since only the student's graph is stored, which is what the published memory figures
-    ask for, its view is also the one that L_SL is taken on. A sample without any label is compared in all tasks.
+    Both views pass through the model together. L_SL is taken on the first one, as in the other objectives. Its
+    predictions, without gradient, are the teacher's; carried to the second view they are what the student's
+    predictions there are compared with. A sample without any label is compared in all tasks. A task's weight stands for
+    its unit, and the distances are squares.
 
-    Both passes run in training mode, one after the other: batch statistics are those of one view, and running
-    statistics are updated twice a step.
+    The published memory figures equal those of supervised training; then the first view's graph cannot have been
+    stored, and the supervised loss must have been taken elsewhere. Nothing says where, and it is not followed here.
 
     Args:
         tasks: see `Objective`.
@@ -153,10 +154,9 @@ class Consistency(PartialSupervised):
     def forward(self, model: nn.Module, batch: Batch, progress: float) -> Losses:
         """Terms are those of the supervised loss and `"consistency/<task>"`, which sum up to the mean over samples."""
         (view,) = batch.others
-        with torch.no_grad():
-            teacher = model(batch.image).final
-        outputs = model(view.image)
-        losses = self.losses(outputs, Batch(view.image, view.targets, batch.labelled, batch.index))
+        first, outputs = model(torch.cat((batch.image, view.image))).split(2)
+        teacher = {task: maps.detach() for task, maps in first.final.items()}
+        losses = self.losses(first, batch)
         missing = {task: unlabelled(task, batch) for task in outputs.final}
         share = 1 / torch.stack(list(missing.values())).sum(0).clamp(min=1).double()
         total, terms = losses.total, dict(losses.terms)
@@ -165,7 +165,7 @@ class Consistency(PartialSupervised):
                 rows = mask.nonzero().flatten()
                 windows, chosen = [view.windows[row] for row in rows.tolist()], rows.to(view.image.device)
                 values = self.compare(task, outputs.final[task][chosen], teacher[task][chosen], windows)
-                term = self.weights[task] * (values * share[rows].to(values)).sum() / len(mask)
+                term = self.weights[task] ** 2 * (values * share[rows].to(values)).sum() / len(mask)
                 total, terms[f"consistency/{task}"] = total + self.weight * term, term.detach()
         return Losses(total, terms)
 

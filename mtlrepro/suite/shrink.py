@@ -73,9 +73,8 @@ TWIN_EXTRA = {"nyuv2_depth": ("scenes", options(classes=13, seed=1))}
 """Second stream of a dataset of its own -> other rooms."""
 
 BENCH_EPOCHS, BENCH_LR_FACTOR = 12, 10.0
-SMOKE_REGULARISERS = {"consistency": 0.02, "mtpsl": 0.1, "jtr": 0.1}
-"""Objective -> factor of its regulariser's weight: predictions that a few hundred steps have hardly formed, compared
-with each other or in latent spaces that are hardly trained, are pulled at less."""
+SMOKE_REGULARISER = 0.1
+"""Factor of regularisers' weights: what is hardly trained pulls less at predictions that are hardly formed."""
 
 SMOKE_NARROWER = 16
 """Auxiliary networks of objectives become so many times narrower; their bottleneck is then that of `segnet_nano`."""
@@ -162,10 +161,9 @@ def _smoke_recipe(recipe: Recipe, data: DataSpec) -> Recipe:
 
 
 def _smoke_objective(objective: ObjectiveSpec) -> ObjectiveSpec:
-    factor = SMOKE_REGULARISERS.get(objective.name, 1.0)
     small: dict[str, Callable[[Any], Any]] = {
-        "weight": lambda weight: weight * factor,
-        "distance_weight": lambda weight: weight * factor,
+        "weight": lambda weight: weight * SMOKE_REGULARISER,
+        "distance_weight": lambda weight: weight * SMOKE_REGULARISER,
         "widths": lambda widths: tuple(width // SMOKE_NARROWER for width in widths),
         "encoder": lambda name: _known(SMOKE_BACKBONES, name, "encoder"),
     }

@@ -80,7 +80,7 @@ def test_labels_objective_and_second_stream_are_the_paper_s(twin) -> None:
 
 def test_networks_of_an_objective_shrink_at_smoke_alone() -> None:
     small = dict(smoke(JTR).objective.options)
-    assert small == {"widths": (4, 8, 16), "weight": pytest.approx(4.0 * shrink.SMOKE_REGULARISERS["jtr"])}
+    assert small == {"widths": (4, 8, 16), "weight": pytest.approx(4.0 * shrink.SMOKE_REGULARISER)}
     assert bench(JTR).objective == JTR.objective
     mtpsl = dataclasses.replace(JTR, objective=ObjectiveSpec("mtpsl", options=options(encoder="segnet")))
     assert dict(smoke(mtpsl).objective.options) == {"encoder": "segnet_nano"}
