@@ -14,13 +14,21 @@ from mtlrepro.tasks import TASKS
 
 
 def figures_of(panel: Panel) -> dict[str, str]:
-    """Metric id -> protocol, of every trained figure that a panel prints or averages.
+    """Metric id -> protocol, of every figure that a panel prints or averages and that can be trained here.
 
     One that is averaged here and printed in another table is read by the protocol of its column there.
     """
-    averaged = {m for column in panel.columns for m in column.over}
+    averaged = {m for column in panel.columns for m in column.over if _known(m)}
     elsewhere = {m: c.protocol for row in panel.rows for m, (c, _) in panel.metrics(row).items() if m in averaged}
-    return {**{m: usual_protocol(m) for m in sorted(averaged)}, **elsewhere, **panel.protocols}
+    printed = {m: protocol for m, protocol in panel.protocols.items() if _known(m)}
+    return {**{m: usual_protocol(m) for m in sorted(averaged)}, **elsewhere, **printed}
+
+
+@cache
+def _known(metric: str) -> bool:
+    """Does a task here define a metric id? What a table prints besides cannot be trained."""
+    task, figure = metric.split(".")
+    return task in TASKS and any(figure in m.better for m in _task(task).metrics())
 
 
 @cache

@@ -175,7 +175,7 @@ class _PanelJudge:
         checks = []
         if row.service.tier not in ("smoke", "own"):
             return []  # a few bench steps at full size promise nothing, and full runs have the paper to meet
-        series = self.evidence.last(row.row.name)  # the best of several tries would have it too easy
+        series = self.evidence.series(row.row.name)
         for figure, reference in self._against_trivial(row).items():
             value = value_of(series[figure])
             margin = self.bound.tolerances.margin(figure) if row.service.tier == "smoke" else 0.0
@@ -198,7 +198,7 @@ class _PanelJudge:
 
     def _against_trivial(self, row: RowEvidence) -> dict[str, float]:
         """Main figure of every task the row is judged on -> the trivial predictor's."""
-        series = self.evidence.last(row.row.name)
+        series = self.evidence.series(row.row.name)
         return {
             metric: reference
             for by_seed in row.records
