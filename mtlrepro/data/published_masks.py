@@ -1,6 +1,6 @@
 """The label masks that the public reference implementation comes with (JTR, CVPR 2024): known by digest, not copied.
 
-A user's file that stands for one of them is checked, and a report says which mask a run learned from.
+A user's file that stands for one of them is checked against its digests.
 """
 
 from __future__ import annotations
