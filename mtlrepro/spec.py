@@ -49,7 +49,7 @@ class DataSpec:
     Attributes:
         name: dataset key ("nyuv2", "scenes" ...) or the path of a dataset description file.
         size: network input (height, width) in pixels, multiples of 32.
-        augment: key of a training augmentation (`mtlrepro.data.augment.AUGMENTATIONS`).
+        augment: key of a training augmentation (`mtlrepro.data.transforms.augment.AUGMENTATIONS`).
         train: number of training samples, None for the whole split.
         val: number of evaluation samples, None for the whole split.
         options: dataset-specific settings, such as `classes=13` of the embedded scenes.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from mtlrepro.cli import VERBS, main
 from mtlrepro.suite import session
@@ -70,8 +69,7 @@ def test_list_names_panels_and_takes_them_as_patterns(capsys: pytest.CaptureFixt
         (["run", "mti_net/7a", "--tier", "smok"], ["unknown tier 'smok'", "'smoke'"]),
         (["run", "--dataset", "nowhere.toml"], ["nowhere.toml", "no such description file"]),
         (["report", "nowhere.json"], ["nowhere.json", "no such file"]),
-        (["data", "--check", "nyuv2"], ["nyuv2", "MTLREPRO_DATA"]),
-        (["data", "--describe", "nyuv3"], ["nyuv3"]),
+        (["data", "info", "nyuv3"], ["nyuv3"]),
         (["list", "--suites", "nowhere"], ["nowhere", "no suites folder"]),
     ],
 )
@@ -83,16 +81,6 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
     for word in words:
         assert word in error
-
-
-def test_data_describes_and_previews(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "--describe", "nyuv2"]) == 0
-    text = capsys.readouterr().out
-    for word in ("795", "654", "normals", "edge"):
-        assert word in text
-    picture = tmp_path / "scenes.png"
-    assert main(["data", "--preview", str(picture), "--scenes", "1", "--size", "64x96"]) == 0
-    assert Image.open(picture).size[0] > 96
 
 
 def test_profile_counts_the_paper_exact_models(capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,10 +243,8 @@ def test_a_damaged_sample_stops_before_training(
         "--batch",
         "4",
     ]
-    assert main([*arguments, "--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]) == 1
-    text = (tmp_path / "report" / "report.md").read_text()
-    assert "ERROR" in text
-    assert "3.png" in text
+    assert main([*arguments, "--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]) == 2
+    assert f"{label}: cannot be read" in capsys.readouterr().err
     assert not list((tmp_path / "runs").glob("*/result.json"))
 
 

@@ -1,58 +1,245 @@
-"""`mtlrepro data`: look at the embedded scenes, learn what a dataset on disk needs, check one."""
+"""`mtlrepro data`: what a dataset on disk needs, whether it is complete, how to make it, and a stand-in for it."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 from mtlrepro.cli.base import Verb, size
+from mtlrepro.errors import DataError
+from mtlrepro.progress import ProgressLine
+
+NAME = "dataset key, folder name of its release, or a description file (.toml)"
+GENERATED = ("scenes", "streets", "scenes_taskonomy")
+
+
+class Check(Verb):
+    """Look over a dataset."""
+
+    summary = "is everything there, and does it look as it should?"
+    examples = """examples:
+  mtlrepro data check nyuv2 --data-root /data
+  mtlrepro data check cityscapes_7 --samples 16 --picture samples.png --json check.json
+  mtlrepro data check my_dataset.toml
+
+exit code 1 if something is missing or suspicious"""
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("name", metavar="NAME", help=NAME)
+        _add_data_root(parser)
+        parser.add_argument(
+            "--samples", type=int, default=None, metavar="N", help="read N of every split (default: all)"
+        )
+        parser.add_argument("--picture", type=Path, metavar="PNG", help="draw some of them with all their labels")
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found as JSON")
+
+    def run(self, options: argparse.Namespace) -> int:
+        from mtlrepro.data.disk.checkup import checkup
+        from mtlrepro.data.disk.checkup.sheet import sheet
+        from mtlrepro.data.disk.names import dataset_key
+        from mtlrepro.files import write_json
+
+        found = checkup(dataset_key(options.name), options.data_root, options.samples, _line())
+        print(found.text(), end="")
+        if options.json:
+            write_json(options.json, found.json())
+        if options.picture:
+            sheet(found, options.picture)
+        for file in (options.json, options.picture):
+            if file:
+                print(file)
+        return 0 if found.ok else 1
+
+
+class Info(Verb):
+    """What a dataset is."""
+
+    summary = "where a dataset comes from, its licence and size, every file it needs, how to place it"
+    examples = """examples:
+  mtlrepro data info                   all datasets, and which of them are here
+  mtlrepro data info nyuv2
+  mtlrepro data info nyud_mt           the same, by the folder of its release
+  mtlrepro data info folder            how to describe a dataset of your own"""
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        help = f'{NAME}, or "folder" for the format of such a file (default: list all)'
+        parser.add_argument("name", nargs="?", metavar="NAME", help=help)
+        _add_data_root(parser)
+
+    def run(self, options: argparse.Namespace) -> int:
+        from mtlrepro.data.disk.information import inform, overview
+        from mtlrepro.data.disk.manual import FORMAT
+        from mtlrepro.data.disk.names import dataset_key
+
+        if options.name is None:
+            text = overview(options.data_root)
+        else:
+            text = FORMAT if options.name == "folder" else inform(dataset_key(options.name))
+        print(text, end="")
+        return 0
+
+
+class Prepare(Verb):
+    """Derive a dataset from a public raw form."""
+
+    summary = "build a dataset from the raw form that is public; goes on where it was interrupted"
+    examples = """examples:
+  mtlrepro data prepare nyuv2 --from /downloads/nyu --data-root /data
+  mtlrepro data prepare cityscapes_7 --from /downloads/cityscapes --data-root /data
+
+`mtlrepro data info NAME` says which files SOURCE must hold."""
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("name", metavar="NAME", help="dataset key, or folder name of its release")
+        parser.add_argument("--from", dest="source", type=Path, required=True, metavar="SOURCE", help="its folder")
+        _add_data_root(parser)
+
+    def run(self, options: argparse.Namespace) -> int:
+        from mtlrepro.data import DATA_ENV, data_root_of
+        from mtlrepro.data.disk.names import dataset_key
+        from mtlrepro.data.disk.prepare import prepare
+
+        name, root = dataset_key(options.name), data_root_of(options.data_root)
+        if root is None:
+            mend = f"Set {DATA_ENV} or give --data-root"
+            raise DataError("no folder of datasets is known to write to", file=name, mend=mend)
+        line = _line()
+        try:
+            made = prepare(name, options.source, root, lambda n, of: line.show(f"{n}/{of} samples of {name}"))
+        finally:
+            line.clear()
+        print(made)
+        return 0
+
+
+class Synthesize(Verb):
+    """Write the embedded scenes in a dataset's layout."""
+
+    summary = "write embedded scenes to disk exactly as a dataset is laid out, to rehearse without a licence"
+    examples = """examples:
+  mtlrepro data synthesize --layout nyuv2 --n 40 rehearsal           40 training and 10 validation samples
+  mtlrepro data synthesize --layout taskonomy --n 50 --size 128x128 rehearsal
+  mtlrepro data synthesize --layout all --n 4 --verify rehearsal     what do the readers lose of what was rendered?
+  mtlrepro data synthesize --layout nyu_depth_v2 --n 4 raw           the .mat files that `prepare nyuv2` starts from
+  mtlrepro run nyuv2 --tier full --data-root rehearsal"""
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("directory", type=Path, metavar="DIR", help="data root to write to")
+        parser.add_argument(
+            "--layout",
+            required=True,
+            metavar="NAME",
+            help="dataset key, folder name of its release, nyu_depth_v2, or all",
+        )
+        parser.add_argument("--n", type=int, default=40, help="training samples (default 40)")
+        parser.add_argument("--val", type=int, metavar="M", help="validation samples (default: a quarter, at least 2)")
+        parser.add_argument("--size", type=_pixels, metavar="HxW", help="size of the images (default: the release's)")
+        parser.add_argument("--seed", type=int, default=0, help="another seed is another set of scenes (default 0)")
+        parser.add_argument(
+            "--verify", action="store_true", help="read everything back and tell the largest error of every target"
+        )
+
+    def run(self, options: argparse.Namespace) -> int:
+        from mtlrepro.data.disk.names import dataset_key
+        from mtlrepro.data.disk.synthesize import RAW, WRITERS, synthesize
+        from mtlrepro.data.disk.synthesize.roundtrip import roundtrip, table
+
+        every = options.layout == "all"
+        layouts = list(WRITERS) if every else [dataset_key(options.layout, WRITERS)]
+        counts = {"train": options.n, "val": max(2, options.n // 4) if options.val is None else options.val}
+        for name in layouts:
+            print(synthesize(name, options.directory, counts, options.size, options.seed, _line()))
+        if options.verify:
+            read = [name for name in layouts if name not in RAW]
+            print(table([row for name in read for row in roundtrip(name, options.directory, _line())]))
+        return 0
+
+
+class Preview(Verb):
+    """Draw embedded scenes."""
+
+    summary = "a contact sheet of embedded scenes with all their labels"
+    examples = """examples:
+  mtlrepro data preview scenes.png
+  mtlrepro data preview streets.png --dataset streets --size 128x256"""
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("png", type=Path, metavar="PNG", help="file to write")
+        parser.add_argument("--dataset", choices=GENERATED, default="scenes", help="which scenes (default: scenes)")
+        parser.add_argument("--scenes", type=int, default=6, help="how many (default 6)")
+        parser.add_argument(
+            "--size", type=size, default=(192, 256), metavar="HxW", help="size of a picture (default 192x256)"
+        )
+        parser.add_argument("--seed", type=int, default=0, help="of the scenes (default 0)")
+
+    def run(self, options: argparse.Namespace) -> int:
+        from mtlrepro.data.scenes.sheet import contact_sheet
+
+        contact_sheet(options.png, options.scenes, options.size, options.seed, options.dataset)
+        print(options.png)
+        return 0
+
+
+ACTIONS: dict[str, type[Verb]] = {
+    "check": Check,
+    "info": Info,
+    "prepare": Prepare,
+    "synthesize": Synthesize,
+    "preview": Preview,
+}
 
 
 class Data(Verb):
     """Data questions."""
 
-    summary = "draw the embedded scenes, say what a dataset on disk needs, or check that one is complete"
+    interrupted = "interrupted; what `prepare` has made so far is kept aside, and it goes on there when started again"
+    summary = "what a dataset on disk needs, whether it is complete; build one, or a synthetic stand-in"
     examples = """examples:
-  mtlrepro data --preview scenes.png       a contact sheet of the embedded scenes with all their labels
-  mtlrepro data --describe nyuv2           every file, format and count the nyuv2 tables need
-  mtlrepro data --describe folder          how to describe a dataset of your own
-  mtlrepro data --check my_dataset.toml    is everything there, and readable?"""
+  mtlrepro data info                                    all datasets, and which of them are here
+  mtlrepro data info nyuv2                              every file, format and count the nyuv2 tables need
+  mtlrepro data info folder                             how to describe a dataset of your own
+  mtlrepro data check nyuv2 --data-root /data           is everything there, and readable?
+  mtlrepro data synthesize --layout nyuv2 rehearsal     embedded scenes in the same layout, no licence needed
+  mtlrepro data preview scenes.png                      a contact sheet of the embedded scenes
+  mtlrepro data synthesize --help                       more on one of them"""
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--preview", type=Path, metavar="PNG", help="write a contact sheet of embedded scenes")
-        what.add_argument(
-            "--describe", metavar="NAME", help="what a dataset needs: nyuv2, folder, or a description file"
-        )
-        what.add_argument("--check", metavar="NAME", help="check a dataset: nyuv2 or a description file")
-        parser.add_argument(
-            "--data-root", type=Path, default=None, help="folder of the papers' datasets (default: $MTLREPRO_DATA)"
-        )
-        parser.add_argument("--scenes", type=int, default=6, help="scenes of the preview (default 6)")
-        parser.add_argument(
-            "--size",
-            type=size,
-            default=(192, 256),
-            metavar="HxW",
-            help="size of the preview's pictures (default 192x256)",
-        )
-        parser.add_argument("--seed", type=int, default=0, help="seed of the preview")
+        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+        for name, action in ACTIONS.items():
+            sub = actions.add_parser(
+                name,
+                help=action.summary,
+                description=action.summary,
+                epilog=action.examples,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            action.add_arguments(sub)
 
     def run(self, options: argparse.Namespace) -> int:
-        from mtlrepro.data import data_root_of, describe, find_dataset
-        from mtlrepro.errors import DataError
+        return ACTIONS[options.action]().run(options)
 
-        if options.preview:
-            from mtlrepro.data.scenes.sheet import contact_sheet
 
-            contact_sheet(options.preview, n=options.scenes, size=options.size, seed=options.seed)
-            print(options.preview)
-        elif options.describe:
-            print(describe(options.describe))
-        else:
-            found = find_dataset(options.check, data_root_of(options.data_root))
-            if isinstance(found, str):
-                raise DataError(found, mend=f"`mtlrepro data --describe {options.check}` says what is needed")
-            print(f"{options.check}: complete at {found}")
-        return 0
+def _add_data_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-root", type=Path, default=None, help="folder of the papers' datasets (default: $MTLREPRO_DATA)"
+    )
+
+
+def _line() -> ProgressLine:
+    return ProgressLine(width=shutil.get_terminal_size().columns)
+
+
+def _pixels(text: str) -> tuple[int, int]:
+    """Parse "HEIGHTxWIDTH"."""
+    try:
+        height, width = (int(n) for n in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, for example 480x640") from None
+    return height, width

@@ -36,7 +36,7 @@ class Run(Verb):
         own.add_argument(
             "--dataset",
             metavar="NAME",
-            help="description file of your dataset (`mtlrepro data --describe folder`), or scenes",
+            help="description file of your dataset (`mtlrepro data info folder`), or scenes",
         )
         own.add_argument(
             "--methods",

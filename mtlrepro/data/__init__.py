@@ -1,7 +1,7 @@
 """Datasets by name or by description file, without importing any of them before it is used.
 
 A *generated* dataset needs no files (`scenes`, `scenes_taskonomy`, `streets`). A dataset *on disk* is one description
-in TOML (`mtlrepro.data.description`): the built-in ones lie in `layouts/`, a user's own is named by its path.
+in TOML (`mtlrepro.data.disk.description`): the built-in ones lie in `layouts/`, a user's own is named by its path.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DATA_ENV = "MTLREPRO_DATA"
 """Environment variable that names the folder of all datasets on disk."""
 
-LAYOUTS = Path(__file__).parent / "layouts"
+LAYOUTS = Path(__file__).parent / "disk" / "layouts"
 
 DATASETS = Registry(
     "dataset",
@@ -30,18 +30,25 @@ DATASETS = Registry(
         "scenes": "mtlrepro.data.scenes.dataset:Scenes",
         "scenes_taskonomy": "mtlrepro.data.scenes.taskonomy:TaskonomyScenes",
         "streets": "mtlrepro.data.scenes.streets.dataset:Streets",
-        "nyuv2": "mtlrepro.data.folder:Folder",
-        "nyuv2_13": "mtlrepro.data.folder:Folder",
-        "nyuv2_depth": "mtlrepro.data.folder:Folder",
-        "cityscapes_7": "mtlrepro.data.folder:Folder",
-        "taskonomy": "mtlrepro.data.folder:Folder",
+        "nyuv2": "mtlrepro.data.disk.folder:Folder",
+        "nyuv2_13": "mtlrepro.data.disk.folder:Folder",
+        "nyuv2_depth": "mtlrepro.data.disk.folder:Folder",
+        "cityscapes_7": "mtlrepro.data.disk.folder:Folder",
+        "taskonomy": "mtlrepro.data.disk.folder:Folder",
+        "nyuv2_invpt": "mtlrepro.data.disk.folder:Folder",
+        "nyuv2_video": "mtlrepro.data.disk.readers.nyuv2_video:VideoPairs",
+        "pascal_context": "mtlrepro.data.disk.readers.pascal_context:PascalContext",
+        "cityscapes": "mtlrepro.data.disk.readers.cityscapes:Cityscapes",
+        "cityscapes_sequence": "mtlrepro.data.disk.readers.cityscapes_sequence:CityscapesSequence",
+        "synthia": "mtlrepro.data.disk.readers.synthia:Synthia",
+        "virtual_kitti2": "mtlrepro.data.disk.readers.virtual_kitti2:VirtualKitti2",
     },
 )
 
 GENERATED_LENGTH = {"train": 795, "val": 654}
 """Samples of a generated split whose `DataSpec` names no number: as many as NYUD-v2 has (795 / 654)."""
 
-_FROM_CALLER = {"self", "description", "split", "root", "size", "length", "cache"}
+_FROM_CALLER = {"self", "description", "split", "root", "length", "cache"}
 
 
 def target(name: str) -> str:
@@ -91,10 +98,10 @@ def build_dataset(
     if length is not None and length < 1:
         raise SpecError(f"{length} samples", field=f"data.{split}", mend="Give a positive number, or none for all")
     description = description_file(spec.name)
+    if "size" in inspect.signature(cls.__init__).parameters:
+        options = {"size": tuple(spec.size), **options}
     if description is None:
-        return cls(
-            split=split, size=tuple(spec.size), length=GENERATED_LENGTH[split] if length is None else length, **options
-        )
+        return cls(split=split, length=GENERATED_LENGTH[split] if length is None else length, **options)
     root = _root(spec.name, data_root)
     return cls(description=description, split=split, root=root, length=length, cache=cache, **options)
 
@@ -109,9 +116,10 @@ def dataset_info(name: str, options: Options = ()) -> DatasetInfo:
     description = description_file(name)
     cls = _class(name)
     known = _options(name, cls, options)
+    known.pop("size", None)
     if description is None:
         return cls("val", (32, 32), 1, **known).info
-    return importlib.import_module("mtlrepro.data.description").load(description).info
+    return cls.info_of(importlib.import_module("mtlrepro.data.disk.description").load(description), **known)
 
 
 def dataset_length(name: str, split: str) -> int | None:
@@ -128,15 +136,20 @@ def dataset_length(name: str, split: str) -> int | None:
     file = description_file(name)
     if file is None:
         return GENERATED_LENGTH[split]
-    description = importlib.import_module("mtlrepro.data.description").load(file)
+    description = importlib.import_module("mtlrepro.data.disk.description").load(file)
     return (description.about | description.counts).get(split)
 
 
-def find_dataset(name: str, data_root: Path | str | None = None) -> Path | str:
+def find_dataset(name: str, data_root: Path | str | None = None, cache: Path | str | None = None) -> Path | str:
     """Where a dataset lies, or the reason (one line of text) why it cannot be used.
 
     All files of every split must be there (names only, and one sample of each split is decoded). A generated
     dataset lies in this package.
+
+    Args:
+        name: dataset key or path of a description.
+        data_root: see `build_dataset`.
+        cache: folder for what a reader finds out about files, so that it looks into each once.
 
     Raises:
         SpecError: unknown dataset name.
@@ -145,25 +158,9 @@ def find_dataset(name: str, data_root: Path | str | None = None) -> Path | str:
     if description is None:
         return Path(__file__).parent.joinpath(*target(name).split(":")[0].split(".")[2:-1])
     try:
-        folder = importlib.import_module("mtlrepro.data.folder")
-        return folder.check(description, _root(name, data_root))
+        return _class(name).check(description, _root(name, data_root), cache)
     except ReproError as error:
         return str(error) if str(error).startswith(name) else f"{name}: {error}"
-
-
-def describe(name: str = "folder") -> str:
-    """Plain text on what a dataset needs: every path, format and count; "folder" tells how to describe one's own.
-
-    Raises:
-        SpecError: unknown dataset name.
-    """
-    module: Any = importlib.import_module("mtlrepro.data.manual")
-    if name == "folder":
-        return module.FORMAT
-    description = description_file(name)
-    if description is None:
-        return f"{name}: generated while it is used; needs no files and no download.\n"
-    return module.describe(description)
 
 
 def _class(name: str) -> Any:
@@ -189,6 +186,6 @@ def _root(name: str, data_root: Path | str | None) -> Path | None:
         raise DataError(
             "not found: no folder of datasets is known",
             file=name,
-            mend=f"Set {DATA_ENV} or give --data-root; `mtlrepro data --describe {name}` lists the files it needs",
+            mend=f"Set {DATA_ENV} or give --data-root; `mtlrepro data info {name}` lists the files it needs",
         )
     return root

@@ -1,33 +1,38 @@
 """Deterministic loading: the batch of a step is a pure function of (dataset, seed, step).
 
-So a run that is killed and resumed at any step sees the batches it would have seen, and the number of worker
-processes changes the speed only.
+So a run that is killed and resumed at any step sees the batches it would have seen. The number of worker processes,
+what is kept on disk or in memory, and the number of ranks change the speed only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
 
-from mtlrepro.data.augment import AUGMENTATIONS, make_views
 from mtlrepro.data.draws import Draws, permutation
+from mtlrepro.data.resident import BaseSamples, Key, Resident
 from mtlrepro.data.sample import Batch, Dataset, Sample, View, normaliser, stack
 from mtlrepro.data.streams import Stream, training_streams
-from mtlrepro.data.transforms import resize_image, resize_sample
-from mtlrepro.errors import DataError, ReproError
+from mtlrepro.data.transforms.augment import AUGMENTATIONS, make_views
+from mtlrepro.data.transforms.fit import FITS
+from mtlrepro.data.transforms.geometry import GEOMETRY
+from mtlrepro.data.workers import ahead
+from mtlrepro.errors import DataError, SpecError
+from mtlrepro.tasks import make_tasks
 
 if TYPE_CHECKING:
-    from mtlrepro.data.crop import Window
+    from mtlrepro.data.transforms.crop import Window
     from mtlrepro.spec import DataSpec, RunSpec
     from mtlrepro.tasks.base import Task
 
-CACHE_BYTES = 2 * 1024**3
-"""A split whose resized samples fit into 2 GiB stays in memory when no worker processes are used."""
+JUDGED = {"semseg"}
+"""Labels by which augmentations of native samples choose (`transforms.cut`), whether they are tasks or not."""
 
 
 class TrainLoader:
@@ -38,20 +43,28 @@ class TrainLoader:
     augmentation is drawn from (seed, e, its index), in the second stream from (seed, pass over it, its index). A label
     that training may not see is erased before the sample is augmented.
 
+    Samples before their augmentation stay in memory if they fit (`mtlrepro.data.resident`): on a GPU the batches are
+    made there, from numbers drawn on the host, and nothing waits for the GPU. Workers then only read each sample once.
+    On the host workers make whole batches, and samples stay in memory where there are no workers.
+
     Args:
         streams: the main stream, and the second one or None.
         tasks: name -> task; labels of other tasks are left out.
         size: network input (height, width).
-        augment: key of `mtlrepro.data.augment.AUGMENTATIONS`.
+        augment: key of `mtlrepro.data.transforms.augment.AUGMENTATIONS`.
         seed: the run's seed.
-        workers: worker processes; 0 loads in this process and keeps resized samples in memory if they fit.
+        workers: worker processes; 0 loads in this process.
         views: views of every sample.
         normalise: key of `mtlrepro.data.sample.NORMALISE`.
         drop_last: whether the last incomplete batch of an epoch is dropped.
+        device: where batches are made of samples that fit into its memory; those of others are made on the host.
+        cache: folder of decoded samples (`mtlrepro.data.cache`); None keeps none.
+        rank: this process's number among those that share every batch.
+        ranks: how many they are; each has every ranks-th sample of either stream.
 
     Raises:
-        DataError: the main stream has fewer samples than a batch.
-        SpecError: unknown augmentation or normalisation.
+        DataError: the main stream has fewer samples than a batch, or a sample cannot be read.
+        SpecError: unknown augmentation or normalisation, or a batch that the ranks cannot share equally.
     """
 
     def __init__(
@@ -65,6 +78,10 @@ class TrainLoader:
         views: int = 1,
         normalise: str = "imagenet",
         drop_last: bool = True,
+        device: torch.device | str = "cpu",
+        cache: Path | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ):
         self.main, self.extra = streams
         if len(self.main.rows) < self.main.batch:
@@ -78,9 +95,14 @@ class TrainLoader:
         self.augmentation, self.seed, self.workers = AUGMENTATIONS[augment], seed, workers
         self.augmentation.check(views)
         self.views, self.prepare, self.drop_last = views, normaliser(normalise), drop_last
+        self.rank, self.ranks = rank, ranks
+        self._check_shares()
         self._order: tuple[int, list[int]] = (-1, [])
         self._extra_order: tuple[int, list[int]] = (-1, [])
-        self._kept: dict[tuple[bool, int], Sample] | None = None if workers else {}
+        place = torch.device(device)
+        sources = [(self._base_samples(stream.dataset, cache), stream.rows) for stream in streams if stream]
+        self._base = Resident(sources, place, enabled=place.type != "cpu" or not workers)
+        self._erased: dict[str, Tensor] = {}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -89,15 +111,15 @@ class TrainLoader:
         return rows // batch if self.drop_last else -(-rows // batch)
 
     def indices_at(self, step: int) -> list[int]:
-        """Dataset positions of the main stream's samples of a step."""
+        """Dataset positions of the main stream's samples of a step, in this rank."""
         epoch, start = divmod(step, self.steps_per_epoch)
         rows, batch = self.main.rows, self.main.batch
         if self._order[0] != epoch:
             self._order = (epoch, [rows[i] for i in permutation(len(rows), "order", self.seed, epoch)])
-        return self._order[1][start * batch : (start + 1) * batch]
+        return self._order[1][start * batch : (start + 1) * batch][self.rank :: self.ranks]
 
     def extra_at(self, step: int) -> list[int]:
-        """Dataset positions of the second stream's samples of a step."""
+        """Dataset positions of the second stream's samples of a step, in this rank."""
         if self.extra is None:
             return []
         rows, found = self.extra.rows, []
@@ -110,78 +132,117 @@ class TrainLoader:
         return found
 
     def batch_at(self, step: int) -> Batch:
-        """The batch of a step, on the CPU: the main stream's samples first.
+        """The batch of a step, the main stream's samples first: on the device if samples are kept there.
 
         Raises:
             DataError: a sample cannot be read.
         """
         epoch, main, extra = step // self.steps_per_epoch, self.indices_at(step), self.extra_at(step)
-        views = [self._views(self.main, i, Draws("augment", self.seed, epoch, i)) for i in main]
+        views = [self._views(self.main, (0, i), Draws("augment", self.seed, epoch, i)) for i in main]
         masks = [[self.main.labelled(i, task) for task in self.tasks] for i in main]
         if self.extra:
             passes = [position // len(self.extra.rows) for position in self._extra_positions(step)]
             draws = [Draws("extra", self.seed, turn, i) for turn, i in zip(passes, extra, strict=True)]
-            views += [self._views(self.extra, i, drawn) for i, drawn in zip(extra, draws, strict=True)]
+            views += [self._views(self.extra, (1, i), drawn) for i, drawn in zip(extra, draws, strict=True)]
             masks += [[self.extra.labelled(i, task) for task in self.tasks] for i in extra]
         first, *others = [
             (*stack([sample for sample, _ in view], self.tasks, self.prepare), tuple(window for _, window in view))
             for view in zip(*views, strict=True)
         ]
         labelled = torch.tensor(masks, dtype=torch.bool).view(len(views), len(self.tasks))
+        whole = [sample for (sample, _), *_ in views]
         return Batch(
             image=first[0],
             targets=first[1],
             labelled={task: labelled[:, i].clone() for i, task in enumerate(self.tasks)},
             index=torch.as_tensor([*main, *extra]),
             others=tuple(View(*other) for other in others),
+            geometry={
+                name: torch.stack([sample[name] for sample in whole])
+                for name in GEOMETRY
+                if all(name in sample for sample in whole)
+            },
         )
 
     def batches(self, start_step: int = 0) -> Iterator[Batch]:
         """The batches of steps start_step, start_step + 1, … without end.
 
-        Worker processes live as long as the iterator; closing or dropping it ends them.
+        Worker processes live as long as the iterator, or until all samples are in memory; closing or dropping it ends
+        them.
         """
         if not self.workers:
             yield from map(self.batch_at, itertools.count(start_step))
-            return
-        loader = DataLoader(
-            _Steps(self),
-            sampler=_Count(start_step),
-            batch_size=None,
-            num_workers=self.workers,
-            prefetch_factor=2,
-            generator=torch.Generator(),  # else the loader would draw from the generator that training uses
-        )
-        for item in loader:
-            if isinstance(item, ReproError):
-                raise item
-            yield item
+        elif not self._base.fits:
+            yield from ahead(self.batch_at, itertools.count(start_step), self.workers)
+        else:
+            yield from self._batches_on_device(start_step)
+
+    def release(self) -> None:
+        """Free the memory that samples are kept in."""
+        self._base.release()
+        self._erased.clear()
+
+    def _batches_on_device(self, step: int) -> Iterator[Batch]:
+        """Batches of samples that workers read until all of them are in memory."""
+        with contextlib.closing(ahead(self._base.fetch, self._first_uses(step), self.workers)) as read:
+            while not self._base.complete:
+                for key in self._keys_at(step):
+                    while key not in self._base and (arrived := next(read, None)):
+                        self._base.keep(*arrived)
+                yield self.batch_at(step)
+                step += 1
+        yield from map(self.batch_at, itertools.count(step))
+
+    def _base_samples(self, dataset: Dataset, cache: Path | None) -> BaseSamples:
+        if not self.augmentation.native:
+            return BaseSamples(dataset, self.tasks, self.size, cache)
+        judged = JUDGED & set(dataset.info.tasks)
+        return BaseSamples(dataset, {**make_tasks(judged, dataset.info), **self.tasks}, None, cache)
+
+    def _check_shares(self) -> None:
+        last = len(self.main.rows) % self.main.batch
+        shared = {
+            "recipe.batch": self.main.batch,
+            "recipe.extra": self.extra.batch if self.extra else 0,
+            "recipe.drop_last": 0 if self.drop_last else last,
+        }
+        for field, samples in shared.items():
+            if samples % self.ranks:
+                problem = f"{samples} samples of a step cannot be dealt out to {self.ranks} processes equally"
+                raise SpecError(problem, field=field, mend="Use a number of processes that divides it")
 
     def _extra_positions(self, step: int) -> range:
         """How many samples of the second stream were drawn before each one of a step."""
         batch = self.extra.batch if self.extra else 0
-        return range(step * batch, (step + 1) * batch)
+        return range(step * batch, (step + 1) * batch)[self.rank :: self.ranks]
 
-    def _views(self, stream: Stream, index: int, draws: Draws) -> list[tuple[Sample, Window]]:
-        sample = self._base(stream, index)
+    def _keys_at(self, step: int) -> list[Key]:
+        return [*((0, i) for i in self.indices_at(step)), *((1, i) for i in self.extra_at(step))]
+
+    def _first_uses(self, start_step: int) -> Iterator[Key]:
+        """The samples that are not in memory, in the order in which they are needed first."""
+        keys = itertools.chain.from_iterable(map(self._keys_at, itertools.count(start_step)))
+        missing = self._base.missing()
+        while missing:
+            key = next(keys)
+            if key in missing:
+                missing.remove(key)
+                yield key
+
+    def _views(self, stream: Stream, key: Key, draws: Draws) -> list[tuple[Sample, Window]]:
+        sample, index = self._base[key], key[1]
         seen = {task for task in self.tasks if stream.labelled(index, task)}
-        hidden = {name: task.unlabelled(self.size) for name, task in self.tasks.items() if name not in seen}
-        return make_views({**sample, **hidden}, self.augmentation, self.tasks, draws, self.views, aligned=not seen)
+        hidden = {name: self._without_label(name, sample["image"]) for name in self.tasks if name not in seen}
+        return make_views(
+            {**sample, **hidden}, self.augmentation, self.tasks, draws, self.views, aligned=not seen, size=self.size
+        )
 
-    def _base(self, stream: Stream, index: int) -> Sample:
-        """The resized sample before augmentation, with the labels that the dataset has."""
-        key = (stream is self.main, index)
-        if self._kept is not None and key in self._kept:
-            return self._kept[key]
-        tasks = {name: task for name, task in self.tasks.items() if name in stream.dataset.info.tasks}
-        sample = resize_sample(stream.dataset[index], self.size, tasks)
-        if self._kept is not None:
-            samples = len(self.main.rows) + (len(self.extra.rows) if self.extra else 0)
-            if sum(t.numel() * t.element_size() for t in sample.values()) * samples > CACHE_BYTES:
-                self._kept = None
-            else:
-                self._kept[key] = sample
-        return sample
+    def _without_label(self, task: str, image: Tensor) -> Tensor:
+        """A label of an image's size without a valid pixel, on its device."""
+        if task not in self._erased:
+            self._erased[task] = self.tasks[task].unlabelled((1, 1)).to(image.device)
+        pixel = self._erased[task]
+        return pixel.expand(*pixel.shape[:-2], *image.shape[-2:]).contiguous()
 
 
 def open_loader(
@@ -191,6 +252,10 @@ def open_loader(
     seed: int,
     workers: int = 0,
     views: int = 1,
+    device: torch.device | str = "cpu",
+    cache: Path | None = None,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> TrainLoader:
     """The training batches that a spec describes.
 
@@ -201,39 +266,44 @@ def open_loader(
         seed: the run's seed.
         workers: worker processes.
         views: views of every sample.
+        device: see `TrainLoader`, as for the following.
+        cache: folder of decoded samples.
+        rank: number of this process.
+        ranks: processes that share a batch.
     """
     data, recipe = spec.data, spec.recipe
-    streams = training_streams(data, recipe, open_train)
-    return TrainLoader(streams, tasks, data.size, data.augment, seed, workers, views, data.normalise, recipe.drop_last)
+    return TrainLoader(
+        training_streams(data, recipe, open_train),
+        tasks,
+        data.size,
+        data.augment,
+        seed,
+        workers,
+        views,
+        data.normalise,
+        recipe.drop_last,
+        device,
+        cache,
+        rank,
+        ranks,
+    )
 
 
-class _Steps(torch.utils.data.Dataset):
-    """Steps as the items of a map dataset, so that one worker makes one whole batch."""
+def eval_samples(dataset: Dataset, size: tuple[int, int], fit: str = "resize") -> Iterator[tuple[Tensor, Sample]]:
+    """(image as the network gets it before it is normalised, labels at native size) of every sample, in order.
 
-    def __init__(self, loader: TrainLoader):
-        self.loader = loader
-
-    def __getitem__(self, step: int) -> Batch | ReproError:
-        try:
-            return self.loader.batch_at(step)
-        except ReproError as error:  # returned, not raised: the worker would bury its text in a traceback
-            return error
-
-
-class _Count(Sampler[int]):
-    def __init__(self, start: int):
-        self.start = start
-
-    def __iter__(self) -> Iterator[int]:
-        return itertools.count(self.start)
-
-
-def eval_samples(dataset: Dataset, size: tuple[int, int]) -> Iterator[tuple[Tensor, Sample]]:
-    """(image (3, *size) uint8, labels at native size) of every sample, in order.
-
-    Predictions are resized to the labels, never the other way round: what is measured must not depend on the
+    Predictions are fitted to the labels, never the other way round: what is measured must not depend on the
     network's input size.
+
+    Args:
+        dataset: a split.
+        size: network input (height, width).
+        fit: how images get that size, a key of `mtlrepro.data.transforms.fit.FITS`.
+
+    Raises:
+        DataError: a sample cannot be read, or does not fit.
     """
     for index in range(len(dataset)):
         sample = dataset[index]
-        yield resize_image(sample["image"], size), {name: label for name, label in sample.items() if name != "image"}
+        image = FITS[fit].image(sample["image"], size)
+        yield image, {name: label for name, label in sample.items() if name != "image"}

@@ -2,22 +2,35 @@
 
 Invalid pixels are encoded here once, in the target itself:
 
-| task    | sample tensor          | batch target            | invalid                |
-|---------|------------------------|-------------------------|------------------------|
-| semseg  | (H, W) uint8           | (B, H, W) int64         | 255                    |
-| depth   | (H, W) float32, metres | (B, 1, H, W) float32    | 0                      |
-| normals | (3, H, W) float32      | (B, 3, H, W) float32    | (0, 0, 0)              |
-| edges   | (H, W) uint8, {0, 1}   | (B, 1, H, W) float32    | 255                    |
-| maps    | (H, W) float32         | (B, 1, H, W) float32    | NaN                    |
+| task     | sample tensor          | batch target            | invalid                |
+|----------|------------------------|-------------------------|------------------------|
+| semseg   | (H, W) uint8           | (B, H, W) int64         | 255                    |
+| parts    | (H, W) uint8, 0 to 6   | (B, H, W) int64         | 255                    |
+| saliency | (H, W) uint8, {0, 1}   | (B, 1, H, W) float32    | 255                    |
+| depth    | (H, W) float32, metres | (B, 1, H, W) float32    | 0                      |
+| normals  | (3, H, W) float32      | (B, 3, H, W) float32    | (0, 0, 0)              |
+| edges    | (H, W) uint8, {0, 1}   | (B, 1, H, W) float32    | 255                    |
+| maps     | (H, W) float32         | (B, 1, H, W) float32    | NaN                    |
 
-Depth is inverse depth, without unit, where `DatasetInfo.inverse_depth` says so. Maps are the standardised ones of
-Taskonomy: occlusion, reshading, keypoints and texture.
+Parts are 0 background, 1 head, 2 torso, 3 upper arm, 4 lower arm, 5 upper leg, 6 lower leg of persons; where a label
+has no part at all it is 255 everywhere. Depth is inverse depth, without unit, where `DatasetInfo.inverse_depth` says
+so. Maps are the standardised ones of Taskonomy: occlusion, reshading, keypoints and texture.
 Normals are unit vectors in the camera frame (x right, y down, z forward), facing the camera. Which sample
 keys a batch turns into targets, and how, is each task's `collate` (see `mtlrepro.tasks`).
+
+A camera, in datasets that have one (`mtlrepro.data.transforms.geometry`), is no task:
+
+| key         | sample and, with a first axis B, batch                                                                |
+|-------------|-------------------------------------------------------------------------------------------------------|
+| intrinsics  | (3, 3) float32 for the sample's size, the centre of the first pixel at (0.5, 0.5)                     |
+| frames      | (K, 3, H, W) neighbouring frames, dtype and range as `image`                                          |
+| frame_depth | (K, H, W) float32, metres, 0 invalid                                                                  |
+| motion      | (K, 4, 4) float32, camera coordinates of this frame to those of frame k: x right, y down, z forward   |
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -28,7 +41,7 @@ from torch import Tensor
 from mtlrepro.errors import unknown
 
 if TYPE_CHECKING:
-    from mtlrepro.data.crop import Window
+    from mtlrepro.data.transforms.crop import Window
     from mtlrepro.tasks.base import Task
 
 Sample = dict[str, Tensor]
@@ -106,6 +119,7 @@ class Batch:
         labelled: task -> (B,) bool, False where the sample carries no label for the task.
         index: (B,) int64 positions in the dataset.
         others: further views of the same samples, as many as the objective asked for.
+        geometry: key of the module's second table -> tensor, for the keys that every sample carries; mostly empty.
     """
 
     image: Tensor
@@ -113,6 +127,7 @@ class Batch:
     labelled: dict[str, Tensor] = field(default_factory=dict)
     index: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     others: tuple[View, ...] = ()
+    geometry: dict[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
@@ -122,6 +137,7 @@ class Batch:
             self.labelled,  # read on the host to select samples: on the device every step would wait for it
             self.index,
             tuple(view.to(device) for view in self.others),
+            {k: _moved(v, device) for k, v in self.geometry.items()},
         )
 
 
@@ -136,12 +152,16 @@ def scaled(image: Tensor) -> Tensor:
 
 def normalise(image: Tensor) -> Tensor:
     """RGB (..., 3, H, W), uint8 or float32 in [0, 1], to float32 with ImageNet mean 0 and deviation 1."""
-    mean = torch.tensor(IMAGENET_MEAN, device=image.device).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=image.device).view(3, 1, 1)
+    mean, std = _by_channel(IMAGENET_MEAN, image.device), _by_channel(IMAGENET_STD, image.device)
     if image.dtype != torch.uint8:
         return (image - mean) / std
     # In place: at 480×640 the allocation of temporaries costs several times the arithmetic.
     return image.to(torch.float32, copy=True).div_(255.0).sub_(mean).div_(std)
+
+
+@functools.lru_cache(maxsize=16)
+def _by_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device).view(-1, 1, 1)  # made once: to make it is to wait for a GPU
 
 
 NORMALISE: dict[str, Callable[[Tensor], Tensor]] = {"imagenet": normalise, "none": scaled}
@@ -158,6 +178,18 @@ def normaliser(name: str) -> Callable[[Tensor], Tensor]:
 def stack(
     samples: Sequence[Sample], tasks: Mapping[str, Task], prepare: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Images and targets of samples of one size; every sample carries a label of every task, if only an invalid one."""
+    """Images and targets of samples of one size; every sample carries a label of every task, if only an invalid one.
+
+    Labels in the host's memory are checked (`Task.collate`). Those on a device are taken to be valid: the host would
+    have to wait for it.
+    """
     image = prepare(torch.stack([s["image"] for s in samples]))
-    return image, {name: torch.stack([task.collate(s[name]) for s in samples]) for name, task in tasks.items()}
+    if image.device.type == "cpu":
+        return image, {name: torch.stack([task.collate(s[name]) for s in samples]) for name, task in tasks.items()}
+    return image, {name: as_targets(task, torch.stack([s[name] for s in samples])) for name, task in tasks.items()}
+
+
+def as_targets(task: Task, labels: Tensor) -> Tensor:
+    """What `Task.collate` makes of each of the valid labels (B, ..., H, W): another dtype, a channel axis, `settle`."""
+    target = task.collate(task.unlabelled((1, 1)))
+    return task.settle(labels.to(target.dtype).view(len(labels), *target.shape[:-2], *labels.shape[-2:]))

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtlrepro.data.disk.prepare.record import check_rows
 from mtlrepro.data.partial import LabelMask, label_mask, published_file
 from mtlrepro.data.published_masks import check_published
 from mtlrepro.data.sample import Dataset
@@ -58,7 +59,7 @@ def mask_of(data: DataSpec, train_set: Dataset) -> LabelMask | None:
 
     Raises:
         SpecError: unknown setting, or one over no tasks.
-        DataError: the file is not what it is called.
+        DataError: the file is not what it is called, or its rows are not those of the arrays.
     """
     if data.labels == "full" and not data.unlabelled:
         return None
@@ -70,6 +71,8 @@ def mask_of(data: DataSpec, train_set: Dataset) -> LabelMask | None:
             raise unknown("task", task, train_set.info.tasks, field="data.labels_over")
     folder = getattr(train_set, "root", None) if data.train is None else None
     file = published_file(Path(folder), data.labels) if folder else None
+    if folder and file:
+        check_rows(Path(folder), file)
     mask = label_mask(data.labels, data.labels_over, len(train_set), unlabelled=data.unlabelled, published=file)
     if file:
         check_published(mask, data.name, data.labels)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtlrepro.data.sample import Sample, normaliser
+from mtlrepro.data.transforms.fit import FITS
 from mtlrepro.errors import DataError
 from mtlrepro.files import write_failure
 from mtlrepro.metrics.base import Metric
@@ -48,6 +49,7 @@ def evaluate(
     *,
     device: torch.device,
     normalise: str = "imagenet",
+    fit: str = "resize",
     gallery: Gallery | None = None,
     costly: bool = True,
 ) -> Meters:
@@ -55,7 +57,7 @@ def evaluate(
 
     Predictions follow the protocol of MTI-Net's evaluation: intermediate predictions are upsampled bilinearly to
     the network's input size, decoded there, then resized to the label's own size (class ids nearest, everything
-    else bilinear).
+    else bilinear). Where images were padded, the part that shows the picture is cut out instead.
 
     Args:
         model: evaluated in evaluation mode; the training mode of each of its modules is restored.
@@ -63,6 +65,7 @@ def evaluate(
         samples: ((3, H, W) image at network size, sample with native labels) pairs.
         device: where the model lives.
         normalise: what the network's input is, a key of `mtlrepro.data.sample.NORMALISE`.
+        fit: how images got the network's size, a key of `mtlrepro.data.transforms.fit.FITS`.
         gallery: keep pictures of some samples.
         costly: compute the metrics that take long too.
 
@@ -70,12 +73,13 @@ def evaluate(
         Accumulators, so that halves of a split can be merged; `figures` turns them into numbers.
 
     Raises:
-        DataError: a label does not fit its task, naming the sample.
+        DataError: a label does not fit its task, naming the sample; or images differ in size.
         StoreError: a picture cannot be written.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     meters: Meters = {}
+    shows = FITS[fit].prediction
     try:
         for position, image, sample, predictions in _predictions(model, tasks, samples, device, normalise):
             targets = {name: _target(task, sample, position) for name, task in tasks.items()}
@@ -83,7 +87,7 @@ def evaluate(
             for view, by_task in predictions.items():
                 for name, decoded in by_task.items():
                     target = targets[name][None].to(device)
-                    native = resize_prediction(decoded, target.shape[-2:])
+                    native = resize_prediction(shows(decoded, target.shape[-2:]), target.shape[-2:])
                     for metric in _accumulators(meters, view, name, tasks[name], costly):
                         metric.update(native, target)
                     if gallery and show:
@@ -151,6 +155,11 @@ def _predictions(
     position, prepare = 0, normaliser(normalise)
     for group in _groups(samples):
         images = [image for image, _ in group]
+        shapes = {tuple(image.shape[-2:]) for image in images}
+        if len(shapes) > 1:
+            problem = f"images of {' and '.join(f'{h}×{w}' for h, w in sorted(shapes))}"
+            mend = "Use an augmentation whose evaluation resizes or pads images"
+            raise DataError(problem, file=f"evaluation samples from {position}", field="image", mend=mend)
         images += images[-1:] * (FORWARD - len(group))
         batch = prepare(torch.stack(images)).to(device)
         views = {

@@ -14,8 +14,10 @@ from torch import nn
 
 from mtlrepro.data import build_dataset
 from mtlrepro.data.loader import TrainLoader, eval_samples, open_loader
+from mtlrepro.data.resident import BaseSamples
 from mtlrepro.data.sample import Dataset
 from mtlrepro.data.streams import source
+from mtlrepro.data.transforms.augment import AUGMENTATIONS
 from mtlrepro.engine import checkpoint
 from mtlrepro.engine.checkpoint import Position
 from mtlrepro.engine.determinism import derive, make_deterministic, open_device
@@ -51,18 +53,29 @@ class Machine:
         data_root: folder of the papers' datasets, None for `MTLREPRO_DATA`.
         checkpoint_seconds: time between checkpoints; 0 writes one after every step.
         workers: loader processes.
+        cache: folder of what can be made again: hashes of dataset files and decoded samples. None keeps nothing.
     """
 
     device: str = "cpu"
     data_root: Path | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     workers: int = 0
+    cache: Path | None = None
+
+    @property
+    def decoded(self) -> Path | None:
+        """Folder of decoded samples (`mtlrepro.data.cache`)."""
+        return self.cache and self.cache / "decoded"
+
+
+def open_dataset(spec: DataSpec, split: str, machine: Machine) -> Dataset:
+    """A split, opened once a process: runs over the same data share what it caches."""
+    return _open(spec, split, machine.data_root, machine.cache and machine.cache / "manifests")
 
 
 @lru_cache(maxsize=4)
-def open_dataset(spec: DataSpec, split: str, data_root: Path | None) -> Dataset:
-    """A split, opened once a process: runs over the same data share what it caches."""
-    return build_dataset(spec, split, data_root)
+def _open(spec: DataSpec, split: str, data_root: Path | None, hashes: Path | None) -> Dataset:
+    return build_dataset(spec, split, data_root, hashes)
 
 
 def execute(
@@ -102,11 +115,13 @@ def execute(
             torch.cuda.empty_cache()
             teachers = _teachers(spec, needs, device, machine)
             batches = [loader.batch_at(step) for step in range(min(TIMED_BATCHES, loader.steps_per_epoch))]
+            loader.release()
+            torch.cuda.empty_cache()
             record["speed"] = training_speed(spec, tasks, batches, str(device), TIMED_STEPS, teachers)
     except torch.OutOfMemoryError as error:
         mend = "Stop what else runs on it, or use a GPU with more memory"
         raise TrainingError(f"the memory of {device} is full: {error}", field="recipe.batch", mend=mend) from error
-    trivial = _trivial(tuple(tasks), source(spec.data), machine.data_root)
+    trivial = _trivial(tuple(tasks), source(spec.data), machine)
     return {**record, "trivial": dict(trivial), "device": str(device)}
 
 
@@ -115,7 +130,7 @@ def time_steps(spec: RunSpec, machine: Machine, steps: int) -> dict[str, float]:
     device = open_device(machine.device)
 
     def open_train(data: DataSpec) -> Dataset:
-        return open_dataset(data, "train", machine.data_root)
+        return open_dataset(data, "train", machine)
 
     def built(one: RunSpec) -> nn.Module:
         channels = {name: task.channels for name, task in make_tasks(one.tasks, info).items()}
@@ -139,9 +154,10 @@ def _train_and_evaluate(
 ) -> tuple[dict[str, Any], dict[str, Task], TrainLoader]:
     """Everything that needs the network; it is gone from memory afterwards."""
     started = time.perf_counter()
-    recipe, size = spec.recipe, spec.data.size
-    val_set = open_dataset(source(spec.data), "val", machine.data_root)
+    recipe, size, fit = spec.recipe, spec.data.size, AUGMENTATIONS[spec.data.augment].fit
+    val_set = open_dataset(source(spec.data), "val", machine)
     tasks = make_tasks(spec.tasks, val_set.info)
+    judged = BaseSamples(val_set, tasks, None, machine.decoded)
 
     torch.manual_seed(derive(seed, "init"))
     model: Any = build_model(spec.model, {name: task.channels for name, task in tasks.items()}).to(device)
@@ -150,9 +166,11 @@ def _train_and_evaluate(
     optimizer = build_optimizer(model, objective, recipe)
 
     def open_train(data: DataSpec) -> Dataset:
-        return open_dataset(data, "train", machine.data_root)
+        return open_dataset(data, "train", machine)
 
-    loader = open_loader(spec, tasks, open_train, derive(seed, "data"), machine.workers, objective.views)
+    loader = open_loader(
+        spec, tasks, open_train, derive(seed, "data"), machine.workers, objective.views, device, machine.decoded
+    )
     steps = recipe.epochs * loader.steps_per_epoch
 
     file = directory / "checkpoint.safetensors"
@@ -160,9 +178,9 @@ def _train_and_evaluate(
     start.seconds["setup"] = start.seconds.get("setup", 0.0) + time.perf_counter() - started
 
     def now(gallery: Gallery | None = None) -> dict[str, float]:
-        last, samples = gallery is not None, eval_samples(val_set, size)
+        last, samples = gallery is not None, eval_samples(judged, size, fit)
         meters = evaluate(
-            model, tasks, samples, device=device, normalise=spec.data.normalise, gallery=gallery, costly=last
+            model, tasks, samples, device=device, normalise=spec.data.normalise, fit=fit, gallery=gallery, costly=last
         )
         return figures(meters)
 
@@ -207,7 +225,7 @@ def _teachers(spec: RunSpec, needs: Sequence[Path], device: torch.device, machin
         raise SpecError(problem, field="needs", mend="Finish them first, and give the directory of each")
     teachers = []
     for need, directory in zip(spec.needs, needs, strict=True):
-        info = open_dataset(source(need.data), "val", machine.data_root).info
+        info = open_dataset(source(need.data), "val", machine).info
         channels = {name: task.channels for name, task in make_tasks(need.tasks, info).items()}
         teacher = build_model(replace(need.model, weights=None), channels)
         checkpoint.load_model(directory / "checkpoint.safetensors", teacher)
@@ -246,8 +264,8 @@ def _periodic(file: Path, every: int, steps: int) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=32)
-def _trivial(names: tuple[str, ...], data: DataSpec, data_root: Path | None) -> tuple[tuple[str, float], ...]:
-    train_set, val_set = open_dataset(data, "train", data_root), open_dataset(data, "val", data_root)
+def _trivial(names: tuple[str, ...], data: DataSpec, machine: Machine) -> tuple[tuple[str, float], ...]:
+    train_set, val_set = (open_dataset(data, split, machine) for split in ("train", "val"))
     figures: list[tuple[str, float]] = []
     for name, task in make_tasks(names, train_set.info).items():
         labels = (train_set[i][name] for i in range(min(len(train_set), TRIVIAL_SAMPLES)))

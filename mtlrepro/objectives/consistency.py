@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtlrepro.data.crop import Window, follow
 from mtlrepro.data.sample import Batch
+from mtlrepro.data.transforms.crop import Window, follow
 from mtlrepro.errors import unknown
 from mtlrepro.objectives.base import Losses
 from mtlrepro.objectives.numbers import check_numbers
@@ -68,7 +68,7 @@ def probabilities(task: Task, raw: Tensor) -> Tensor:
 
 
 def decoded(task: Task, raw: Tensor) -> Tensor:
-    """Physical units: depth, unit normals, edge probabilities, standardised maps."""
+    """Physical units: depth, unit normals, probabilities of saliency and edges, standardised maps."""
     return task.decode(raw)
 
 
@@ -94,13 +94,13 @@ MAPS = ("depth", "occlusion", "reshading", "keypoints", "texture")
 
 RULES: dict[str, dict[str, Rule]] = {
     "squared": {
-        "semseg": Rule(squared, probabilities, probabilities),
+        **dict.fromkeys(("semseg", "parts"), Rule(squared, probabilities, probabilities)),
         "normals": Rule(squared, restore=unit_vectors),
-        "edges": Rule(squared),
+        **dict.fromkeys(("saliency", "edges"), Rule(squared)),
         **dict.fromkeys(MAPS, Rule(squared)),
     },
     "threshold": {
-        "semseg": Rule(pseudo_label, logits, probabilities),
+        **dict.fromkeys(("semseg", "parts"), Rule(pseudo_label, logits, probabilities)),
         "normals": Rule(aligned, restore=unit_vectors),
         **dict.fromkeys(MAPS, Rule(near)),
     },

@@ -70,8 +70,8 @@ class Form:
 
 
 PAIR_FORMS: dict[str, Form] = {
-    "semseg": Form(drawn_classes, label_classes),
-    "edges": Form(),
+    **dict.fromkeys(("semseg", "parts"), Form(drawn_classes, label_classes)),
+    **dict.fromkeys(("saliency", "edges"), Form()),
     "normals": Form(scale=lambda maps: (maps + 1) / 2),
     **dict.fromkeys(MAPS, Form(scale=normal_cdf)),
     "depth": Form(scale=over_peak),

@@ -17,7 +17,9 @@ from mtlrepro.tasks.base import Task
 PROBE = 64
 """Side in pixels of the blank image that tells which tasks a teacher predicts."""
 
-PSEUDO: dict[str, Callable[[Tensor], Tensor]] = {"edges": lambda decoded: (decoded > 0.5).to(decoded.dtype)}
+PSEUDO: dict[str, Callable[[Tensor], Tensor]] = dict.fromkeys(
+    ("saliency", "edges"), lambda decoded: (decoded > 0.5).to(decoded.dtype)
+)
 """How decoded predictions become a label, for tasks whose labels are not of the decoded form."""
 
 
@@ -26,7 +28,7 @@ class MuST(PartialSupervised):
 
     Teachers are finished single-task networks. They see the very view that the student learns from, in evaluation
     mode and without gradient. Their decoded predictions are taken as labels of all pixels: hard classes, depth (pixels
-    that they put at or below 0 stay without label), unit normals, hard edges, standardised maps.
+    that they put at or below 0 stay without label), unit normals, hard saliency and edges, standardised maps.
 
     Args:
         tasks: see `Objective`.

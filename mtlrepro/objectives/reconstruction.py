@@ -2,7 +2,7 @@
 
 The paper has the tasks' own losses here. The public reference implementation, which made the printed tables, has
 others, and goals of its own instead of the stack (`target_goals`, `noisy_goals`; the paper's are `stack_goals`). Of
-edges and standardised maps nothing is released; they follow the same pattern, their values squashed once.
+parts, saliency, edges and standardised maps nothing is released; they follow the same pattern, values squashed once.
 """
 
 from __future__ import annotations
@@ -128,6 +128,8 @@ class VectorPart(Part):
 
 PARTS: dict[str, type[Part]] = {
     "semseg": Part,
+    "parts": Part,
+    "saliency": Part,
     "depth": DepthPart,
     "normals": VectorPart,
     "edges": Part,

@@ -1,7 +1,7 @@
 """What JTR stacks (CVPR 2024, eq. 4): the predictions and labels of all tasks, squashed, along the channels.
 
 The squashing functions and masks are those of the public reference implementation, which the paper does not state. The
-standardised maps and edges, of which nothing is released, follow the same pattern.
+standardised maps, parts, saliency and edges, of which nothing is released, follow the same pattern.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class VectorForm(Form):
 
 
 class BinaryForm(Form):
-    """Edges: a probability, and 0 where masked or without label."""
+    """Edges and saliency: a probability, and 0 where masked or without label."""
 
     absent = IGNORE
 
@@ -122,12 +122,14 @@ class BinaryForm(Form):
         return values * mask
 
     def label(self, target: Tensor, dtype: torch.dtype) -> Tensor:
-        """1 on an edge, 0 elsewhere."""
+        """1 on an edge or in the foreground, 0 elsewhere."""
         return torch.where(self.task.valid(target), target, 0.0).to(dtype)
 
 
 STACK_FORMS: dict[str, type[Form]] = {
     "semseg": ClassForm,
+    "parts": ClassForm,
+    "saliency": BinaryForm,
     "depth": ScalarForm,
     "normals": VectorForm,
     "edges": BinaryForm,

@@ -27,8 +27,8 @@ from mtlrepro.objectives.supervised import PartialSupervised, unlabelled
 from mtlrepro.tasks.base import Task
 
 MAP_FORMS: dict[str, Form] = {
-    "semseg": Form(probabilities, label_classes),
-    **dict.fromkeys(("normals", "edges", *MAPS), Form()),
+    **dict.fromkeys(("semseg", "parts"), Form(probabilities, label_classes)),
+    **dict.fromkeys(("saliency", "normals", "edges", *MAPS), Form()),
 }
 """Inputs of the maps: class probabilities, unit normals, and other decoded predictions; labels likewise."""
 

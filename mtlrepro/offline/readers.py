@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtlrepro.data.arrays import read_mat, read_npy, read_pixels
+from mtlrepro.data.disk.arrays import read_mat, read_npy, read_pixels
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.boundary.truth import READINGS
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mtlrepro.data.crop import Window
 from mtlrepro.data.sample import Batch, View
+from mtlrepro.data.transforms.crop import Window
 from mtlrepro.tasks.base import Task
 
 

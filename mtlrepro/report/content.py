@@ -111,13 +111,13 @@ def _section(table: TableResult, number: int) -> TableSection:
             *frames,
             Frame("Resources of the paper's exact networks", tables.resources(table)),
         ]
-    synthetic = [t for t in ("bench", "smoke") if any(row.tier == t for row in table.rows)]
+    synthetic = [t for t in words.SYNTHETIC if any(row.tier == t for row in table.rows)]
     footnote = ""
     if synthetic:
         footnote = (
             f"Figures measured at {' and '.join(synthetic)} come from synthetic scenes. They show that a method trains "
-            "from end to end and beats a constant predictor; they say nothing about the printed figures, so no "
-            "difference, band or verdict is given for them."
+            f"from end to end{'' if synthetic == ['rehearsal'] else ' and beats a constant predictor'}; they say "
+            "nothing about the printed figures, so no difference, band or verdict is given for them."
         )
         if any(c.kind == "resource" and c.tier in synthetic for row in table.rows for c in row.checks):
             footnote += " Time and memory do not depend on the scenes: they are held to their ratios between rows."
@@ -240,5 +240,5 @@ def _gallery(
 
 
 def _tier_mark(rows: list[RowResult], delta: str = "") -> str:
-    tiers = [t for t in ("bench", "smoke") if any(row.tier == t and (not delta or delta in row.delta) for row in rows)]
+    tiers = [t for t in words.SYNTHETIC if any(row.tier == t and (not delta or delta in row.delta) for row in rows)]
     return f" ({', '.join(tiers)}: synthetic scenes)" if tiers else ""

@@ -93,6 +93,7 @@ def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
     notes = {
         "smoke": " (small twins on synthetic scenes)",
         "bench": " (synthetic scenes)",
+        "rehearsal": " (small twins on synthetic copies of the datasets)",
         "conformance": " (nothing trained)",
     }
     parts = [

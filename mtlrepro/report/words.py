@@ -17,6 +17,7 @@ EVIDENCE = {
     "full": "full: the paper's dataset, model and recipe",
     "bench": "bench: the paper's model at its resolution, synthetic scenes",
     "smoke": "smoke: a small twin of the model, synthetic scenes",
+    "rehearsal": "rehearsal: a small twin of the model on synthetic copies of the dataset's files, a few steps",
     "conformance": "conformance: exact counts and formulas, nothing trained",
     "own": "own: a dataset and settings of the user's own, no paper's numbers involved",
 }
@@ -26,10 +27,14 @@ MEASURED = {
     "full": "measured (full)",
     "bench": "measured (bench, synthetic scenes)",
     "smoke": "measured (smoke, synthetic scenes)",
+    "rehearsal": "measured (rehearsal, synthetic files)",
     "conformance": "measured (conformance, exact count)",
     "own": "measured (own dataset)",
 }
 """Tier -> heading of a figure that was measured there."""
+
+SYNTHETIC = ("bench", "smoke", "rehearsal")
+"""Tiers whose figures come from the embedded scenes."""
 
 KINDS = {
     "printed": "printed figures",
@@ -37,7 +42,7 @@ KINDS = {
     "claim": "claims of the papers",
     "trivial": "better than the best constant predictor",
     "recorded": "this project's own recorded results",
-    "run": "runs that failed",
+    "run": "runs that failed, and rehearsals",
 }
 
 LEGEND = {
@@ -61,7 +66,7 @@ BANDS = (
 def compared(check: Check) -> bool:
     """False for a paper's figure or claim whose measured twin comes from synthetic scenes: those are never compared."""
     if check.kind == "claim":  # those about parameters, MACs, time and memory need no data set
-        return check.tier != "smoke"
+        return check.tier not in ("smoke", "rehearsal")
     return check.kind != "printed" or check.tier in (None, "full")
 
 

@@ -52,7 +52,7 @@ class RunJob:
         store = Store(self.runs)
         needed = [store.directory(need.run) for need in self.needs]
         label = {"label": f"{self.run.spec.label} seed {self.run.seed}", "key": self.key}
-        machine = Machine(self.device, self.data_root, workers=_loader_workers(self.device))
+        machine = Machine(self.device, self.data_root, workers=_loader_workers(self.device), cache=self.runs / "cache")
 
         def progress(event: Event) -> None:
             report({**label, **event})

@@ -15,7 +15,7 @@ from mtlrepro.expected.findings import Finding
 
 SCHEMA_VERSION = 2
 
-TIERS = ("conformance", "smoke", "bench", "full", "own")
+TIERS = ("conformance", "rehearsal", "smoke", "bench", "full", "own")
 """Evidence in rising strength; "own" stands apart: a user's own dataset and settings, no paper's numbers involved."""
 
 VERDICTS = ("PASS", "XFAIL", "IMPROVED", "FAIL", "ERROR", "MISSING", "SKIPPED", "QUOTED")
@@ -48,7 +48,7 @@ class Check:
         kind: "printed" (a cell against the paper), "resource" (parameters or MACs against the paper; time or memory as
             a multiple of another row's, in print and here), "claim"
             (an ordering the paper asserts), "trivial" (beats the best constant predictor), "recorded" (against
-            this project's own recorded result), "run" (a run that failed).
+            this project's own recorded result), "run" (a run that failed, or a rehearsal whose figures came out).
         subject: column key, metric id or claim text.
         tier: tier of the evidence behind `measured`; None if there is none.
         verdict: one of `VERDICTS`.

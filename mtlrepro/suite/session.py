@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlrepro.data import data_root_of
+from mtlrepro.data.disk.verify import verify
 from mtlrepro.data.sample import Dataset
 from mtlrepro.data.streams import extra_source, mask_of, source
 from mtlrepro.engine.environment import command
@@ -28,6 +29,9 @@ from mtlrepro.suite.table import BoundTable, Row
 from mtlrepro.suite.tiers import TRAINED_TIERS, Capacity, Service, serve
 
 OWN_TIER = "own"
+
+MANIFESTS = "cache/manifests"
+"""Folder of the run store for what was found out about files of datasets: hashes, what was decoded."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Session:
         self, options: Options, launcher: Launcher | None = None, report: Callable[[Event], None] = lambda event: None
     ):
         self.options = options
-        self.capacity = Capacity(_gpus(), data_root_of(options.data_root))
+        self.capacity = Capacity(_gpus(), data_root_of(options.data_root), options.runs / MANIFESTS)
         self.store = Store(options.runs)
         self._launcher, self._report = launcher, report
         self._began = time.perf_counter()
@@ -210,11 +214,17 @@ class Session:
     def _open(self, data: DataSpec, split: str) -> Dataset:
         from mtlrepro.data import build_dataset
 
-        return build_dataset(data, split, self.capacity.data_root, cache=self.options.runs / "manifests")
+        return build_dataset(data, split, self.capacity.data_root, cache=self.options.runs / MANIFESTS)
 
     def _digest(self, data: DataSpec, split: str) -> str:
+        """Digest of a split; files on disk are looked through before anything is trained on them."""
+        from mtlrepro.data import description_file
+
         if (data, split) not in self._digests:
-            self._digests[data, split] = self._open(data, split).digest()
+            dataset = self._open(data, split)
+            self._digests[data, split] = dataset.digest()
+            if description_file(data.name) is not None:
+                verify(dataset, self._digests[data, split], self.options.runs / MANIFESTS)
         return self._digests[data, split]
 
     # --- results --------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ TWIN_EXTRA = {"nyuv2_depth": ("scenes", options(classes=13, seed=1))}
 """Second stream of a dataset of its own -> other rooms."""
 
 BENCH_EPOCHS, BENCH_LR_FACTOR = 12, 10.0
+REHEARSAL_EPOCHS = 2
 SMOKE_REGULARISER = 0.1
 """Factor of regularisers' weights: what is hardly trained pulls less at predictions that are hardly formed."""
 
@@ -113,7 +114,25 @@ def full(spec: RunSpec) -> RunSpec:
     return spec
 
 
-TWINS: dict[str, Callable[[RunSpec], RunSpec]] = {"smoke": smoke, "bench": bench, "full": full}
+def rehearsal(spec: RunSpec) -> RunSpec:
+    """The paper's run on its own files, read and transformed as in the paper, but small and short as a smoke twin."""
+    small, twin = smoke(spec), _known(SMOKE_DATA, spec.data.name, "dataset")
+    data = replace(spec.data, size=twin.size)
+    every = min(spec.recipe.evaluate_every, 1)
+    return replace(
+        small,
+        data=data,
+        recipe=replace(small.recipe, epochs=REHEARSAL_EPOCHS, evaluate_every=every),
+        needs=tuple(map(rehearsal, spec.needs)),
+    )
+
+
+TWINS: dict[str, Callable[[RunSpec], RunSpec]] = {
+    "smoke": smoke,
+    "bench": bench,
+    "full": full,
+    "rehearsal": rehearsal,
+}
 
 
 def _smoke_data(data: DataSpec) -> DataSpec:

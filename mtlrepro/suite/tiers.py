@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtlrepro.data import find_dataset
+from mtlrepro.data.disk.marker import read_marker
 from mtlrepro.data.streams import UNLABELLED
 from mtlrepro.spec import RunSpec
 from mtlrepro.suite.shrink import TWINS
@@ -13,23 +14,39 @@ from mtlrepro.suite.shrink import TWINS
 TRAINED_TIERS = ("smoke", "bench", "full")
 """Tiers that train, in rising strength (conformance trains nothing and always runs)."""
 
+REHEARSAL = "rehearsal"
+"""What tier "full" becomes where the dataset is a synthetic copy (`mtlrepro data synthesize`): the same files, readers
+and transforms, small networks, a few steps. It tells that the machinery works, and nothing about a paper."""
+
 STOPWATCH_TIERS = ("smoke", "bench")
 """Tiers for rows that print time and memory alone: steps of the paper's exact model are timed on scenes as well."""
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What this machine has: CUDA devices and a folder with datasets; each dataset is looked for once."""
+    """What this machine has: CUDA devices and a folder with datasets; each dataset is looked for once.
+
+    Attributes:
+        gpus: number of CUDA devices.
+        data_root: folder of the datasets on disk.
+        cache: folder for what readers find out about files.
+    """
 
     gpus: int
     data_root: Path | None
+    cache: Path | None = None
     _found: dict[str, Path | str] = field(default_factory=dict, compare=False, repr=False)
 
     def find(self, dataset: str) -> Path | str:
         """Where a dataset lies, or why it cannot be used (see `mtlrepro.data.find_dataset`)."""
         if dataset not in self._found:
-            self._found[dataset] = find_dataset(dataset, self.data_root)
+            self._found[dataset] = find_dataset(dataset, self.data_root, self.cache)
         return self._found[dataset]
+
+    def copy(self, dataset: str) -> str:
+        """A remark if what was found of a dataset is a synthetic copy, else ""."""
+        found = self.find(dataset)
+        return f"{dataset} in {found} is a synthetic copy" if isinstance(found, Path) and read_marker(found) else ""
 
 
 @dataclass(frozen=True)
@@ -43,18 +60,22 @@ class Service:
 
 def obstacle(spec: RunSpec, tier: str, capacity: Capacity) -> str:
     """Everything that is missing here to serve a tier, "" if it can be served."""
-    missing = []
-    names = [spec.data.name, *([spec.data.extra.name] if spec.data.extra.name not in ("", UNLABELLED) else [])]
-    for name in names if tier == "full" else ():
-        if isinstance(found := capacity.find(name), str):
-            missing.append(found)
+    names = _datasets(spec) if tier in ("full", REHEARSAL) else []
+    missing = [found for name in names if isinstance(found := capacity.find(name), str)]
+    missing += [remark for name in names if tier == "full" and (remark := capacity.copy(name))]
     if tier in ("bench", "full") and capacity.gpus == 0:
         missing.append("no CUDA GPU is visible")
     return f"{tier}: {'; and '.join(missing)}" if missing else ""
 
 
+def _datasets(spec: RunSpec) -> list[str]:
+    return [spec.data.name, *([spec.data.extra.name] if spec.data.extra.name not in ("", UNLABELLED) else [])]
+
+
 def serve(specs: tuple[RunSpec, ...], tier: str, capacity: Capacity, timed: bool = False) -> Service:
     """Choose the tier for a row's specs: the one asked for, or with "auto" the strongest that can be served.
+
+    "full" on synthetic copies of the datasets is served as a rehearsal, but only where it is asked for by name.
 
     Args:
         specs: paper-exact runs of the row.
@@ -64,6 +85,8 @@ def serve(specs: tuple[RunSpec, ...], tier: str, capacity: Capacity, timed: bool
     """
     strongest = tuple(reversed(STOPWATCH_TIERS if timed else TRAINED_TIERS))
     wanted = strongest if tier == "auto" else (min(tier, "bench", key=TRAINED_TIERS.index) if timed else tier,)
+    if wanted == ("full",) and any(capacity.copy(name) for spec in specs for name in _datasets(spec)):
+        wanted = ("full", REHEARSAL)
     reasons: list[str] = []
     for candidate in wanted:
         obstacles = [o for spec in specs if (o := obstacle(spec, candidate, capacity))]

@@ -13,6 +13,8 @@ TASKS = Registry(
     "task",
     {
         "semseg": "mtlrepro.tasks.semseg:SemSeg",
+        "parts": "mtlrepro.tasks.parts:Parts",
+        "saliency": "mtlrepro.tasks.saliency:Saliency",
         "depth": "mtlrepro.tasks.depth:Depth",
         "normals": "mtlrepro.tasks.normals:Normals",
         "edges": "mtlrepro.tasks.edges:Edges",

@@ -28,7 +28,7 @@ class Task(ABC):
     Class attributes:
         name: the task's key in samples, targets and outputs.
         resampling: how a *label* is resized: `"nearest"`, `"bilinear"` (unit vectors) or `"boundary"` (thin lines);
-            see `mtlrepro.data.transforms.resize_sample`.
+            see `mtlrepro.data.transforms.basic.resize_sample`.
         main_metric: the figure that Δ_m and the trivial-predictor check use.
         LOSSES: the task's losses by name; the first is the one it uses unless told otherwise.
     """
@@ -54,6 +54,10 @@ class Task(ABC):
         Raises:
             DataError: on a label of another shape or dtype, or with values that the task does not know.
         """
+
+    def settle(self, target: Tensor) -> Tensor:
+        """Batch targets (B, ..., H, W) under the rules that look at a whole label; there are none by default."""
+        return target
 
     @abstractmethod
     def valid(self, target: Tensor) -> Tensor:

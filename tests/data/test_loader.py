@@ -8,15 +8,15 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from toy_samples import TOY, sample
+from toy_samples import sample
 
-from mtlrepro.data import loader as loader_module
-from mtlrepro.data.crop import Window
-from mtlrepro.data.folder import Folder
+from mtlrepro.data import resident as resident_module
+from mtlrepro.data.disk.folder import Folder
 from mtlrepro.data.loader import TrainLoader, eval_samples
 from mtlrepro.data.sample import DatasetInfo, normalise, scaled
 from mtlrepro.data.streams import Stream
-from mtlrepro.data.transforms import resize_image
+from mtlrepro.data.transforms.basic import resize_image
+from mtlrepro.data.transforms.crop import Window
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.tasks import TASKS, make_tasks
 
@@ -168,7 +168,7 @@ def test_samples_are_kept_in_memory_and_not_changed(monkeypatch):
     batches[0].image.zero_()
     batches[0].targets["depth"].zero_()
     assert not same(loader.batch_at(0), batches[0])
-    monkeypatch.setattr(loader_module, "CACHE_BYTES", 100)
+    monkeypatch.setattr(resident_module, "CACHE_BYTES", 100)
     uncached = numbers(6, 3)
     assert all(same(uncached.batch_at(step), loader.batch_at(step)) for step in range(8))
     assert len(uncached.main.dataset.asked) == 24
@@ -284,6 +284,9 @@ def test_samples_of_two_datasets_are_not_mixed_up_in_memory():
 # hidden labels
 
 
+MAPS = ("occlusion", "reshading", "keypoints", "texture")
+
+
 class Toy(Numbers):
     """Samples with every kind of label."""
 
@@ -291,8 +294,11 @@ class Toy(Numbers):
 
     def __getitem__(self, index):
         generator = torch.Generator().manual_seed(index)
-        maps = {name: torch.randn(32, 32, generator=generator) for name in TASKS if name not in TOY}
-        return {**sample(32, 32, index), **maps}
+        maps = {name: torch.randn(32, 32, generator=generator) for name in MAPS}
+        ids = {
+            name: torch.randint(0, 2, (32, 32), generator=generator).to(torch.uint8) for name in ("parts", "saliency")
+        }
+        return {**maps, **ids, **sample(32, 32, index)}
 
 
 ALL = make_tasks(Toy.info.tasks, Toy.info)

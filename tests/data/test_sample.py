@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from mtlrepro.data.crop import Window
 from mtlrepro.data.sample import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -14,6 +13,7 @@ from mtlrepro.data.sample import (
     scaled,
     stack,
 )
+from mtlrepro.data.transforms.crop import Window
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.tasks import TASKS, make_tasks
 
@@ -24,6 +24,8 @@ def sample(value):
     return {
         "image": torch.full((3, 4, 5), value, dtype=torch.uint8),
         "semseg": torch.full((4, 5), value % 3, dtype=torch.uint8),
+        "parts": torch.full((4, 5), value, dtype=torch.uint8),
+        "saliency": torch.full((4, 5), value % 2, dtype=torch.uint8),
         "depth": torch.full((4, 5), float(value)),
         "normals": torch.tensor([0.0, 0.0, -1.0]).view(3, 1, 1).expand(3, 4, 5).clone(),
         "edges": torch.full((4, 5), value % 2, dtype=torch.uint8),
@@ -46,6 +48,8 @@ def test_batch_has_the_documented_shapes_and_dtypes():
     table = {k: (tuple(v.shape), v.dtype) for k, v in batch.targets.items()}
     assert table == {
         "semseg": ((2, 4, 5), torch.int64),
+        "parts": ((2, 4, 5), torch.int64),
+        "saliency": ((2, 1, 4, 5), torch.float32),
         "depth": ((2, 1, 4, 5), torch.float32),
         "normals": ((2, 3, 4, 5), torch.float32),
         "edges": ((2, 1, 4, 5), torch.float32),

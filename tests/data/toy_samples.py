@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import strategies as st
 
-from mtlrepro.data.encodings import boundaries
+from mtlrepro.data.disk.encodings import boundaries
 from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.tasks import make_tasks
 

@@ -8,8 +8,8 @@ import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
 
-from mtlrepro.data.crop import Window
 from mtlrepro.data.sample import Batch, DatasetInfo, View
+from mtlrepro.data.transforms.crop import Window
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.objectives.jtr import NYU_DEPTH
 from mtlrepro.objectives.stacks import Law
@@ -113,9 +113,16 @@ def noise(seed, tasks, samples, size=(32, 32)):
     }
 
 
+CLASSES = ("semseg", "parts")
+
 DRAWN = {
-    "semseg": lambda g, b, h, w, classes: _some(g, torch.randint(0, classes, (b, h, w), generator=g), 255),
-    "edges": lambda g, b, h, w, classes: _some(g, torch.randint(0, 2, (b, 1, h, w), generator=g).double(), 255.0),
+    **dict.fromkeys(
+        CLASSES, lambda g, b, h, w, classes: _some(g, torch.randint(0, classes, (b, h, w), generator=g), 255)
+    ),
+    **dict.fromkeys(
+        ("saliency", "edges"),
+        lambda g, b, h, w, classes: _some(g, torch.randint(0, 2, (b, 1, h, w), generator=g).double(), 255.0),
+    ),
     "depth": lambda g, b, h, w, classes: _some(g, 0.1 + 4 * torch.rand(b, 1, h, w, generator=g).double(), 0.0),
     "normals": lambda g, b, h, w, classes: _some(g, unit(torch.randn(b, 3, h, w, generator=g).double()), 0.0),
 }

@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtlrepro.data.crop import Window
 from mtlrepro.data.sample import Batch, DatasetInfo, View
+from mtlrepro.data.transforms.crop import Window
 from mtlrepro.models import build_model
 from mtlrepro.models.norms import FiLMNorm
 from mtlrepro.models.outputs import Outputs

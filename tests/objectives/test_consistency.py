@@ -5,7 +5,7 @@ from mtpsl_maps import SEVEN, Pointwise, batch_of, drawn, giga_macs, model_of, o
 from numpy.random import RandomState
 from torch import nn
 
-from mtlrepro.data.crop import Window
+from mtlrepro.data.transforms.crop import Window
 from mtlrepro.errors import SpecError
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.objectives import build_objective

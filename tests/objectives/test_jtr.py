@@ -24,8 +24,8 @@ from jtr_maps import (
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtlrepro.data.crop import Window
 from mtlrepro.data.sample import Batch, View
+from mtlrepro.data.transforms.crop import Window
 from mtlrepro.errors import SpecError
 from mtlrepro.models import build_model
 from mtlrepro.objectives import build_objective, latent

@@ -129,13 +129,14 @@ def test_maps_are_squashed_once_and_averaged_over_valid_pixels(task):
     assert found.tolist() == pytest.approx([noisy.item(), other.item()], rel=2e-5)
 
 
-def test_edges_are_a_cross_entropy():
-    tasks = tasks_of(("edges",))
+@pytest.mark.parametrize("task", ["edges", "saliency"])
+def test_probabilities_are_a_cross_entropy(task):
+    tasks = tasks_of((task,))
     forms = make_forms(tasks, {})
     parts, raw, labels = make_parts(forms), noise(4, tasks, 1), drawn_labels(5, tasks, 1)
-    scene = Scene.of(forms, raw, labels, {"edges": torch.tensor([True])})
-    output, valid = randn(6, 1, 1, 32, 32), labels["edges"] != 255
-    for goals, q in ((target_goals, labels["edges"]), (noisy_goals, raw["edges"].sigmoid())):
+    scene = Scene.of(forms, raw, labels, {task: torch.tensor([True])})
+    output, valid = randn(6, 1, 1, 32, 32), labels[task] != 255
+    for goals, q in ((target_goals, labels[task]), (noisy_goals, raw[task].sigmoid())):
         want = F.binary_cross_entropy_with_logits(output[valid], q[valid])
         found = reconstruction_loss(parts, output, goals(parts, scene), scene.mask)
         assert found.item() == pytest.approx(want.item())

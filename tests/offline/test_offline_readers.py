@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
 
-from mtlrepro.data.arrays import read_mat, read_npy, read_pixels
+from mtlrepro.data.disk.arrays import read_mat, read_npy, read_pixels
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.boundary.truth import READINGS
 from mtlrepro.offline import readers

@@ -34,7 +34,9 @@ def open_session(
     monkeypatch.setattr(session, "_gpus", lambda: gpus)
     monkeypatch.setattr(session, "program_digest", lambda spec: "p" * 16)
     monkeypatch.setattr(session, "weights_digest", lambda tag: "")
-    monkeypatch.setattr(tiers, "find_dataset", lambda name, root: Path("/data") if data else f"{name}: not there")
+    monkeypatch.setattr(
+        tiers, "find_dataset", lambda name, root, cache: Path("/data") if data else f"{name}: not there"
+    )
     monkeypatch.setattr(Session, "_manifest", lambda self, data: f"data of {data.name}")
     launcher = FakeLauncher(figures)
     return Session(Options(runs=runs, **options), launcher), launcher

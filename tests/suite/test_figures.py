@@ -21,6 +21,13 @@ def test_figures_of_a_panel_are_known(key: str) -> None:
 
 
 def test_what_no_task_defines_is_left_out() -> None:
-    pascal = figures_of(PANELS["mti_net/pascal_context/2b"])
-    assert "semseg.miou" in pascal
-    assert not any(metric.startswith(("parts.", "saliency.")) for metric in pascal)
+    sequences = figures_of(PANELS["dense_mtl/cityscapes_sde/5"])
+    assert "semseg.miou" in sequences
+    assert "semseg.iou_road" in PANELS["dense_mtl/cityscapes_sde/5"].protocols
+    assert not any(metric.startswith("semseg.iou_") for metric in sequences)
+
+
+def test_one_figure_of_saliency_by_the_protocol_of_each_paper() -> None:
+    assert figures_of(PANELS["mti_net/pascal_context/2b"])["saliency.miou"] == "saliency/jaccard@1"
+    assert figures_of(PANELS["mt_cp/pascal_context/2"])["saliency.maxf"] == "saliency/f1-image@1"
+    assert figures_of(PANELS["aware3d/pascal_context/2/ViT-L"])["saliency.maxf"].startswith("saliency/f03")

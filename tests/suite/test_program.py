@@ -72,8 +72,8 @@ def changed_by(package: Path) -> Callable[..., list[bool]]:
         ("engine/train.py", [True, True, True]),
         ("engine/evaluate.py", [True, True, True]),
         ("objectives/supervised.py", [True, True, True]),
-        ("data/folder.py", [True, True, True]),
-        ("data/transforms.py", [True, True, True]),
+        ("data/disk/folder.py", [True, True, True]),
+        ("data/transforms/basic.py", [True, True, True]),
         ("spec.py", [True, True, True]),
         ("profiling/speed.py", [True, True, True]),  # seconds and memory are a result of a run like any other
         ("report/html.py", [False, False, False]),
@@ -174,7 +174,7 @@ def test_everything_a_run_really_loads_is_in_its_digest(tiny_spec: RunSpec, tmp_
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     entries = {program.ENGINE, "mtlrepro.models.baselines", "mtlrepro.models.hrnet", "mtlrepro.objectives.supervised"}
-    entries |= {"mtlrepro.tasks.semseg", "mtlrepro.tasks.depth", "mtlrepro.data.folder"}
+    entries |= {"mtlrepro.tasks.semseg", "mtlrepro.tasks.depth", "mtlrepro.data.disk.folder"}
     reached = closure(frozenset(entries))
     assert entries <= loaded
     assert loaded - reached <= NEUTRAL | {name.rpartition(".")[0] for name in NEUTRAL}

@@ -74,7 +74,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
 def full_tier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "_gpus", lambda: 1)
-    monkeypatch.setattr(tiers, "find_dataset", lambda name, root: Path("/data"))
+    monkeypatch.setattr(tiers, "find_dataset", lambda name, root, cache: Path("/data"))
 
 
 # --- options ----------------------------------------------------------------------------------------------------------

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mtlrepro.data.disk.marker import Marker, write_marker
 from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, Recipe, RunSpec
 from mtlrepro.suite import tiers
+from mtlrepro.suite.shrink import REHEARSAL_EPOCHS
 from mtlrepro.suite.tiers import Capacity, serve
 
 PAPER = RunSpec(
@@ -22,7 +24,7 @@ PAPER = RunSpec(
 def dataset(monkeypatch: pytest.MonkeyPatch) -> list[str | Path]:
     """What looking for the dataset answers."""
     answer: list[str | Path] = [Path("/data")]
-    monkeypatch.setattr(tiers, "find_dataset", lambda name, root: answer[0])
+    monkeypatch.setattr(tiers, "find_dataset", lambda name, root, cache: answer[0])
     return answer
 
 
@@ -60,13 +62,15 @@ def test_the_real_dataset_search_names_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_one_spec_that_cannot_be_served_holds_its_row_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiers, "find_dataset", lambda name, root: "gone" if name == "taskonomy" else Path("/"))
+    monkeypatch.setattr(tiers, "find_dataset", lambda name, root, cache: "gone" if name == "taskonomy" else Path("/"))
     other = dataclasses.replace(PAPER, data=DataSpec("taskonomy", (256, 256)))
     assert serve((PAPER, other), "auto", Capacity(1, None)).tier == "bench"
 
 
 def test_a_second_stream_is_a_dataset_like_the_first_unless_it_comes_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiers, "find_dataset", lambda name, root: Path("/") if name == "nyuv2" else f"{name}: gone")
+    monkeypatch.setattr(
+        tiers, "find_dataset", lambda name, root, cache: Path("/") if name == "nyuv2" else f"{name}: gone"
+    )
 
     def served(extra: ExtraData) -> tuple[str | None, str]:
         spec = dataclasses.replace(PAPER, data=dataclasses.replace(PAPER.data, extra=extra))
@@ -91,3 +95,30 @@ def test_a_second_stream_is_a_dataset_like_the_first_unless_it_comes_from_it(mon
 def test_a_panel_of_times_and_memory_needs_no_whole_training(gpus, tier, served, reason, dataset) -> None:
     service = serve((PAPER,), tier, Capacity(gpus, None), timed=True)
     assert (service.tier, service.not_run) == (served, reason)
+
+
+def test_full_on_a_synthetic_copy_is_a_rehearsal_and_only_where_asked_for(dataset, tmp_path: Path) -> None:
+    dataset[0] = tmp_path
+    assert serve((PAPER,), "full", Capacity(1, None)).tier == "full"
+    write_marker(tmp_path, Marker("nyuv2", {"train": 8, "val": 2}, (64, 96), 0))
+    for gpus in (0, 1):
+        service = serve((PAPER,), "full", Capacity(gpus, None))
+        assert service.tier == "rehearsal"
+        assert f"nyuv2 in {tmp_path} is a synthetic copy" in service.not_run
+        (spec,) = service.specs
+        assert (spec.data.name, spec.data.augment) == ("nyuv2", PAPER.data.augment)
+        assert spec.data.train is None
+        assert spec.model.backbone == "hrnet_nano"
+        assert spec.recipe.epochs == REHEARSAL_EPOCHS
+        assert serve((PAPER,), "auto", Capacity(gpus, None)).tier == ("bench" if gpus else "smoke")
+
+
+def test_a_rehearsal_needs_every_dataset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write_marker(tmp_path, Marker("nyuv2", {"train": 8, "val": 2}, (64, 96), 0))
+    monkeypatch.setattr(
+        tiers, "find_dataset", lambda name, root, cache: tmp_path if name == "nyuv2" else f"{name}: gone"
+    )
+    spec = dataclasses.replace(PAPER, data=dataclasses.replace(PAPER.data, extra=ExtraData("nyuv2_depth", ("depth",))))
+    service = serve((spec,), "full", Capacity(0, None))
+    assert service.tier is None
+    assert "rehearsal: nyuv2_depth: gone" in service.not_run

@@ -19,6 +19,8 @@ INFO = DatasetInfo("toy", tuple(TASKS), class_names=("floor", "wall", "chair"), 
 TOY = make_tasks(TASKS, INFO)
 H, W = 4, 6
 MAPS = ("occlusion", "reshading", "keypoints", "texture")
+CLASSES = ("semseg", "parts")
+BINARY = ("saliency", "edges")
 every_task = pytest.mark.parametrize("name", list(TASKS))
 
 
@@ -37,7 +39,7 @@ def label(name, seed=0):
         value = torch.randn(H, W, generator=g)
         value[0, 0] = math.nan
         return value
-    value = torch.randint(0, 2 if name == "edges" else 3, (H, W), generator=g, dtype=torch.uint8)
+    value = torch.randint(0, 2 if name in BINARY else 3, (H, W), generator=g, dtype=torch.uint8)
     value[0, 0] = 255
     return value
 
@@ -48,7 +50,7 @@ def same(a, b):
 
 
 def test_the_registry_names_the_classes_and_the_contract_is_complete():
-    assert list(TASKS) == ["semseg", "depth", "normals", "edges", *MAPS]
+    assert list(TASKS) == ["semseg", "parts", "saliency", "depth", "normals", "edges", *MAPS]
     for name, task in TOY.items():
         assert isinstance(task, Task)
         assert task.name == name
@@ -59,6 +61,8 @@ def test_main_metrics_and_directions():
     main = {name: (task.main_metric, task.better) for name, task in TOY.items()}
     assert main == {
         "semseg": ("miou", "higher"),
+        "parts": ("miou", "higher"),
+        "saliency": ("miou", "higher"),
         "depth": ("rmse", "lower"),
         "normals": ("mean", "lower"),
         "edges": ("f", "higher"),
@@ -95,9 +99,9 @@ def test_protocols_of_a_task_are_distinct_and_the_first_has_the_main_metric(name
 @every_task
 def test_collate_gives_the_documented_target(name):
     target = TOY[name].collate(label(name))
-    shape = {"semseg": (H, W), "normals": (3, H, W)}.get(name, (1, H, W))
+    shape = (H, W) if name in CLASSES else (3 if name == "normals" else 1, H, W)
     assert tuple(target.shape) == shape
-    assert target.dtype == (torch.int64 if name == "semseg" else torch.float32)
+    assert target.dtype == (torch.int64 if name in CLASSES else torch.float32)
     assert same(target.reshape(-1, H, W).double(), label(name).reshape(-1, H, W).double())
 
 
@@ -114,6 +118,8 @@ def test_collate_refuses_other_shapes_and_dtypes(name):
     [
         ("semseg", 3, "class id 3 of 3 classes.*0 to 2, or 255"),
         ("semseg", 254, "class id 254"),
+        ("parts", 7, "parts: label holds class id 7 of 7 classes.*0 to 6, or 255"),
+        ("saliency", 2, "the value 2.*0, 1, or 255"),
         ("edges", 2, "the value 2.*0, 1, or 255"),
         ("depth", -1.0, "negative or non-finite"),
         ("depth", math.nan, "negative or non-finite"),
@@ -142,7 +148,9 @@ def test_decode_values():
     raw = torch.tensor([0.0, 2.0, -1.0]).view(1, 3, 1, 1)
     assert TOY["semseg"].decode(raw).tolist() == [[[1]]]
     torch.testing.assert_close(TOY["normals"].decode(raw), raw / math.sqrt(5))
-    assert TOY["edges"].decode(raw[:, :1]).item() == 0.5
+    assert TOY["parts"].decode(raw).tolist() == [[[1]]]
+    for name in BINARY:
+        assert TOY[name].decode(raw[:, :1]).item() == 0.5
     for name in ("depth", *MAPS):
         assert torch.equal(TOY[name].decode(raw[:, 1:2]), raw[:, 1:2])
         assert TOY[name].decode(raw[:, :1].bfloat16()).dtype == torch.float32
@@ -178,14 +186,15 @@ def test_pictures_of_predictions_and_targets(name):
         assert picture.dtype == np.uint8
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1
     invalid = task.picture(task.collate(label(name)))[0, 0].tolist()
-    assert invalid == ([128] * 3 if name == "edges" else [0] * 3)
+    assert invalid == ([128] * 3 if name in BINARY else [0] * 3)
 
 
 def test_picture_colours():
     semseg = TOY["semseg"].picture(torch.tensor([[0, 2, 255]]))
     assert semseg.tolist() == [[[10, 20, 30], [70, 80, 90], [0, 0, 0]]]
-    edges = TOY["edges"].picture(torch.tensor([[[0.0, 0.5, 1.0]]]))
-    assert edges[0, :, 0].tolist() == [0, 128, 255]
+    for name in BINARY:
+        assert TOY[name].picture(torch.tensor([[[0.0, 0.5, 1.0]]]))[0, :, 0].tolist() == [0, 128, 255]
+    assert TOY["parts"].picture(torch.tensor([[0, 1, 255]])).tolist() == [[[0, 0, 0], [128, 0, 0], [0, 0, 0]]]
     normals = TOY["normals"].picture(torch.tensor([0.0, 0.0, -1.0]).view(3, 1, 1))
     assert normals.tolist() == [[[128, 128, 0]]]
     depth = TOY["depth"].picture(torch.tensor([[[0.01, 5.0, 10.0, 99.0, 0.0, -1.0, math.nan]]]))

@@ -16,7 +16,13 @@ from mtlrepro.tasks import TASKS, make_tasks
 INFO = DatasetInfo("toy", tuple(TASKS), class_names=tuple("abcde"))
 TOY = make_tasks(TASKS, INFO)
 MAPS = ("occlusion", "reshading", "keypoints", "texture")
-INVALID = {"semseg": 255, "edges": 255, "depth": 0, "normals": 0, **dict.fromkeys(MAPS, math.nan)}
+CLASSES = {"semseg": 5, "parts": 7}
+BALANCED = ("saliency",)
+"""Tasks whose losses weigh a pixel by what the other samples of the batch hold."""
+INVALID = {
+    **{"semseg": 255, "parts": 255, "saliency": 255, "edges": 255, "depth": 0, "normals": 0},
+    **dict.fromkeys(MAPS, math.nan),
+}
 every_task = pytest.mark.parametrize("name", list(TASKS))
 every_loss = pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in TASKS for kind in TASKS[name].LOSSES])
 
@@ -32,7 +38,8 @@ def draw(name, seed=0, shape=(2, 6, 5)):
     prediction = torch.randn(b, TOY[name].channels, h, w, generator=g)
     hole = torch.rand(b, 1, h, w, generator=g) < 0.3
     target = {
-        "semseg": lambda: torch.randint(0, 5, (b, h, w), generator=g).masked_fill(hole[:, 0], 255),
+        **dict.fromkeys(CLASSES, lambda: torch.randint(0, 5, (b, h, w), generator=g).masked_fill(hole[:, 0], 255)),
+        "saliency": lambda: (torch.rand(b, 1, h, w, generator=g) < 0.4).float().masked_fill(hole, 255),
         "depth": lambda: (torch.rand(b, 1, h, w, generator=g) + 0.5).masked_fill(hole, 0),
         "normals": lambda: torch.nn.functional.normalize(torch.randn(b, 3, h, w, generator=g)).masked_fill(hole, 0),
         "edges": lambda: (torch.rand(b, 1, h, w, generator=g) < 0.2).float().masked_fill(hole, 255),
@@ -120,6 +127,8 @@ def test_vectors_of_jtr(name, kind, want, pixels, dtype):
 def test_the_first_loss_is_used_unless_another_is_asked_for():
     assert {name: list(task.LOSSES) for name, task in TOY.items()} == {
         "semseg": ["cross_entropy"],
+        "parts": ["cross_entropy"],
+        "saliency": ["balanced_cross_entropy"],
         "depth": ["l1"],
         "normals": ["l1", "cosine"],
         "edges": ["weighted_cross_entropy"],
@@ -137,7 +146,7 @@ def test_the_first_loss_is_used_unless_another_is_asked_for():
         default.using("cosin")
 
 
-@every_loss
+@pytest.mark.parametrize(("name", "kind"), [(n, kind) for n in TASKS if n not in BALANCED for kind in TASKS[n].LOSSES])
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -223,7 +232,7 @@ def test_loss_is_the_mean_over_valid_pixels_in_float64(name, kind):
     valid = ~hole[:, 0]
     x, y = prediction.double().movedim(1, -1)[valid], target.movedim(1, -1) if target.ndim == 4 else target
     y = y[valid]
-    if name == "semseg":
+    if name in CLASSES:
         want = (x.exp().sum(1).log() - x.gather(1, y[:, None])[:, 0]).mean()
     elif name in ("depth", *MAPS):
         want = (x - y).abs().mean()
@@ -232,15 +241,15 @@ def test_loss_is_the_mean_over_valid_pixels_in_float64(name, kind):
     elif name == "normals":
         want = (x / x.square().sum(1, keepdim=True).sqrt() - y).abs().mean()
     else:
-        p = 1 / (1 + (-x).exp())
-        want = -(0.95 * y * p.log() + 0.05 * (1 - y) * (1 - p).log()).mean()
+        p, w = 1 / (1 + (-x).exp()), 1 - y.double().mean() if name in BALANCED else 0.95
+        want = -(w * y * p.log() + (1 - w) * (1 - y) * (1 - p).log()).mean()
     assert float(TOY[name].using(kind).loss(prediction, target)) == pytest.approx(float(want), rel=1e-5)
 
 
 @every_loss
 def test_gradcheck(name, kind):
     prediction, target, _ = draw(name, shape=(2, 3, 2))
-    target, task = target if name == "semseg" else target.double(), TOY[name].using(kind)
+    target, task = target if name in CLASSES else target.double(), TOY[name].using(kind)
     prediction = prediction.double().requires_grad_()
     assert torch.autograd.gradcheck(lambda p: task.loss(p, target), prediction)
     assert torch.autograd.gradcheck(lambda p: task.sample_losses(p, target), prediction)
@@ -260,7 +269,11 @@ def test_half_precision_outputs_are_judged_in_float32(name, kind, dtype):
 def test_a_perfect_output_has_the_least_loss(name, kind):
     prediction, target, _ = draw(name)
     perfect = {
-        "semseg": lambda: 50.0 * torch.nn.functional.one_hot(target.clamp(max=4), 5).movedim(-1, 1).float(),
+        **dict.fromkeys(
+            CLASSES,
+            lambda: 50.0 * torch.nn.functional.one_hot(target.clamp(max=4), CLASSES[name]).movedim(-1, 1).float(),
+        ),
+        "saliency": lambda: 100 * (target - 0.5),
         "depth": lambda: target,
         "normals": lambda: 3 * target,
         "edges": lambda: 100 * (target - 0.5),

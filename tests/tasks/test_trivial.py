@@ -12,6 +12,7 @@ from mtlrepro.tasks.trivial import trivial_figures
 INFO = DatasetInfo("toy", tuple(TASKS), class_names=tuple("abc"))
 TOY = make_tasks(TASKS, INFO)
 MAPS = ("occlusion", "reshading", "keypoints", "texture")
+CLASSES = ("semseg", "parts")
 every_task = pytest.mark.parametrize("name", list(TASKS))
 
 
@@ -20,7 +21,7 @@ def labels(name, n=4, seed=0):
     out = []
     for _ in range(n):
         hole = torch.rand(5, 6, generator=g) < 0.2
-        if name == "semseg":
+        if name in CLASSES:
             out.append((torch.rand(5, 6, generator=g) * 5).clamp(max=2).byte().masked_fill(hole, 255))
         elif name == "depth":
             out.append((torch.rand(5, 6, generator=g) * 5 + 1).masked_fill(hole, 0))
@@ -53,7 +54,7 @@ def score(name, constant, target):
 def test_shape_and_figures(name):
     values = labels(name)
     constant = TOY[name].trivial(iter(values))
-    assert tuple(constant.shape) == {"semseg": (1, 1, 1), "normals": (1, 3, 1, 1)}.get(name, (1, 1, 1, 1))
+    assert tuple(constant.shape) == ((1, 1, 1) if name in CLASSES else (1, 3 if name == "normals" else 1, 1, 1))
     target = targets(name, values)
     got = trivial_figures(TOY[name], values, target.split(3))
     assert got == pytest.approx(score(name, constant, target))
@@ -65,6 +66,9 @@ def test_shape_and_figures(name):
     ("name", "figure", "sign", "others"),
     [
         ("semseg", "miou/dataset@1.pixel_acc", 1, [torch.full((1, 1, 1), c) for c in range(3)]),
+        ("parts", "parts/dataset@1.pixel_acc", 1, [torch.full((1, 1, 1), c) for c in range(7)]),
+        ("saliency", "saliency/jaccard@1.miou", 1, [torch.full((1, 1, 1, 1), p / 50) for p in range(51)]),
+        ("saliency", "saliency/f03@1.maxf", 1, [torch.full((1, 1, 1, 1), p / 50) for p in range(51)]),
         ("depth", "depth/pooled@1.rmse", -1, [torch.full((1, 1, 1, 1), d) for d in (1.0, 3.0, 3.4, 3.6, 6.0)]),
         ("edges", "edges/bce@1.bce", -1, [torch.full((1, 1, 1, 1), p / 50) for p in range(1, 50)]),
         ("edges", "edges/pixels@1.f", 1, [torch.full((1, 1, 1, 1), p / 50) for p in range(50)]),
@@ -122,7 +126,7 @@ def test_without_any_edge_the_constant_still_fires():
 
 @every_task
 def test_no_valid_label_is_an_error(name):
-    invalid = {"semseg": 255, "edges": 255, **dict.fromkeys(MAPS, math.nan)}.get(name, 0)
+    invalid = {"depth": 0, "normals": 0, **dict.fromkeys(MAPS, math.nan)}.get(name, 255)
     blank = torch.full_like(labels(name)[0], invalid)
     for values in ([blank], []):
         with pytest.raises(DataError, match=f"{name}: no .* pixel in the training set"):

@@ -33,8 +33,8 @@ class Scene:
 
     Attributes:
         rows: (N, ROW) primitives in world coordinates (`mtlrepro.data.scenes.primitives`): column 17 is the class
-            id (of the 40 in rooms, of the 7 in streets), 18 the instance, 19 the person part, 20 whether it casts
-            shadows.
+            id (of the 40 in rooms, of the 7 in streets), 18 the instance, 19 the person part (in streets what a
+            thing is, a position in its `THINGS`), 20 whether it casts shadows.
         materials: one a row.
         room: inner width (x from 0), depth (y from 0), height; corners of it are darker. Not used outdoors.
         lights: (L, 6) positions and linear RGB powers; the first light casts shadows.

@@ -9,7 +9,7 @@ import numpy as np
 from mtlrepro.data.scenes import materials as m
 from mtlrepro.data.scenes.primitives import Kit, Material
 from mtlrepro.data.scenes.streets import paints
-from mtlrepro.data.scenes.streets.classes import CONSTRUCTION
+from mtlrepro.data.scenes.streets.classes import BUILDING, CONSTRUCTION
 from mtlrepro.data.scenes.textures import TEXTURES
 
 G = np.random.Generator
@@ -26,7 +26,7 @@ def block(g: G, width: float, storeys: int, near: bool = True) -> Kit:
     """
     storey, d = g.uniform(2.9, 3.6), g.uniform(10, 16)
     h = storey * (storeys + storeys % 2)
-    kit = Kit((width, d, h)).begin(CONSTRUCTION)
+    kit = Kit((width, d, h)).begin(CONSTRUCTION).part(BUILDING)
     front = paints.facade(g, storey)
     kit.slab(front, -width / 2, width / 2, -d, 0, 0, h)
     kit.casts = False
@@ -68,7 +68,7 @@ def house(g: G, width: float, near: bool = True) -> Kit:
     """A detached house with a pitched roof."""
     d, storeys = g.uniform(8, 11), int(g.integers(1, 3))
     h = 2.9 * storeys
-    kit = Kit((width, d, h + 4)).begin(CONSTRUCTION)
+    kit = Kit((width, d, h + 4)).begin(CONSTRUCTION).part(BUILDING)
     kit.slab(paints.facade(g, 2.9), -width / 2, width / 2, -d, 0, 0, h)
     _roof(g, kit, width, d, h, along=bool(g.random() < 0.5))
     kit.casts = False
@@ -85,7 +85,7 @@ def house(g: G, width: float, near: bool = True) -> Kit:
 def hall(g: G, width: float) -> Kit:
     """A shed or a store: long, low, clad in sheets."""
     d, h = g.uniform(15, 25), g.uniform(5, 10)
-    kit, clad = Kit((width, d, h)).begin(CONSTRUCTION), paints.wall(g)
+    kit, clad = Kit((width, d, h)).begin(CONSTRUCTION).part(BUILDING), paints.wall(g)
     sheet = Material(
         m.pick(g, ("pinstripes", "grille", "tiles_large", "plain")), (clad, m.scaled(clad, 0.8), clad), 2.0
     )

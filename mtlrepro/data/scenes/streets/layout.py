@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from mtlrepro.data.scenes.camera import Lens
 from mtlrepro.data.scenes.primitives import Material
 from mtlrepro.data.scenes.scene import Daylight, Scene
 from mtlrepro.data.scenes.streets import buildings, paints, roadside, vehicles
-from mtlrepro.data.scenes.streets.classes import FLAT, NATURE, SKY
+from mtlrepro.data.scenes.streets.classes import CLOUD, FLAT, NATURE, ROAD, SIDEWALK, SKY, TERRAIN
 from mtlrepro.data.scenes.streets.road import END, KINDS, Road
-from mtlrepro.data.scenes.streets.view import CITYSCAPES, camera, useful
+from mtlrepro.data.scenes.streets.view import CITYSCAPES, camera, moved, useful
 from mtlrepro.data.scenes.textures import TEXTURES
 
 NEAR = 24.0
 """Metres up to which things have small parts."""
 CLOUDS, HORIZON = 60.0, 1500.0
 """Metres up to the clouds and away to the end of the world."""
+WIDE = 1.2
+"""Width over focal length from which a camera may see past the corners of the end of the world."""
 
 
-def layout(seed: int, index: int) -> Scene:
+def layout(seed: int, index: int, lens: Lens = CITYSCAPES, drive: Sequence[float] = ()) -> Scene:
     """The scene of a number: the same bits for the same (seed, index), whatever was drawn before.
 
     Args:
         seed: of the whole set.
         index: of the scene.
+        lens: field of view; the street is the same whatever is seen of it.
+        drive: metres that the car has driven along its lane at each further camera, negative for earlier ones.
+            `Scene.cameras` holds the camera at 0 m and then these; everything but the car stands still.
     """
     g = np.random.Generator(np.random.PCG64([seed, index]))
     kind = list(KINDS.values())[g.integers(len(KINDS))]
@@ -34,7 +41,7 @@ def layout(seed: int, index: int) -> Scene:
     parking = (bool(g.random() < kind.parking), bool(g.random() < kind.parking))
     lanes = int(g.integers(kind.lanes[0], kind.lanes[1] + 1))
     road = Road(g, kind, bend, lanes, parking, float(g.uniform(*kind.walk)))
-    sky = _sky(road)
+    sky = _sky(road, lens)
     _ground(road)
     for side in (-1, 1):
         _plots(road, side)
@@ -43,10 +50,10 @@ def layout(seed: int, index: int) -> Scene:
     _end(road)
     ahead = _traffic(road)
     _people(road)
-    return _finish(road, sky, ahead)
+    return _finish(road, sky, ahead, lens, drive)
 
 
-def _sky(road: Road) -> tuple[float, float, float]:
+def _sky(road: Road, lens: Lens) -> tuple[float, float, float]:
     """A ceiling of blue and clouds, and a wall at the end of the world; haze makes the gradient. Gives the blue."""
     g, kit = road.g, road.kit
     kit.casts = False
@@ -55,13 +62,15 @@ def _sky(road: Road) -> tuple[float, float, float]:
     grey = g.uniform(0.55, 0.95)
     colours = (blue, (grey, grey, grey * 1.02), blue)
     repeat = g.uniform(260, 600)
-    kit.begin(SKY).slab(
+    kit.begin(SKY).part(CLOUD).slab(
         Material(TEXTURES["clouds"], colours, repeat, emit=g.uniform(0.75, 1.0)),
         *(-HORIZON, HORIZON, -100, HORIZON, CLOUDS, CLOUDS + 10),
     )
-    kit.slab(
-        Material(TEXTURES["plain"], (blue,) * 3, 50.0, emit=0.8), *(-HORIZON, HORIZON, HORIZON, HORIZON + 10, -5, 70)
-    )
+    air = Material(TEXTURES["plain"], (blue,) * 3, 50.0, emit=0.8)
+    kit.slab(air, *(-HORIZON, HORIZON, HORIZON, HORIZON + 10, -5, 70))
+    if lens.width > WIDE * lens.focal:
+        for x in (-HORIZON - 10, HORIZON):
+            kit.slab(air, x, x + 10, -100, HORIZON, -5, 70)
     return blue
 
 
@@ -69,18 +78,20 @@ def _ground(road: Road) -> None:
     """Ground to the horizon, carriageway, pavements, markings, sometimes a crossing."""
     g, kit, half = road.g, road.kit, road.half
     green = g.random() < road.kind.green
-    kit.begin(NATURE if green else FLAT).slab(
+    kit.begin(NATURE if green else FLAT).part(TERRAIN if green else SIDEWALK).slab(
         paints.grass(g) if green else paints.paving(g), -HORIZON, HORIZON, -30, HORIZON, -1.0, -0.03
     )
-    kit.begin(FLAT)
+    kit.begin(FLAT).part(ROAD)
     tar = paints.asphalt(g)
     road.strip(tar, -road.kerb(-1), road.kerb(1), 0.0)
+    kit.part(SIDEWALK)
     stone, kerb = paints.paving(g), paints.grey(g, 0.25, 0.5)
     for side in (-1, 1):
         inner, outer = side * road.kerb(side), side * (road.kerb(side) + road.walk)
         road.strip(stone, min(inner, outer), max(inner, outer), 0.13)
         edge = side * (road.kerb(side) + 0.14)
         road.strip(Material(TEXTURES["plain"], (kerb,) * 3, 1.0), min(inner, edge), max(inner, edge), 0.135, end=40)
+    kit.part(ROAD)
     white = paints.marking(g)
     if road.lanes > 1 and g.random() < 0.9:
         for line in range(1, road.lanes):
@@ -143,7 +154,7 @@ def _hall(road: Road, lot: _Lot) -> None:
 def _green(road: Road, lot: _Lot) -> None:
     """A lawn with trees and bushes, behind a fence or open."""
     g, t = road.g, road.kerb(lot.side) + road.walk
-    road.kit.begin(NATURE)
+    road.kit.begin(NATURE).part(TERRAIN)
     left, right = sorted((lot.side * t, lot.side * (lot.front + 20)))
     road.strip(paints.grass(g), left, right, 0.1, lot.start, lot.start + lot.width)
     for _ in range(int(g.integers(2, 5)) if lot.start < 110 else 2):
@@ -291,7 +302,7 @@ def _end(road: Road) -> None:
             road.put(roadside.tree(g, False), g.uniform(120, END), t)
 
 
-def _finish(road: Road, blue: tuple[float, float, float], lane: float) -> Scene:
+def _finish(road: Road, blue: tuple[float, float, float], lane: float, lens: Lens, drive: Sequence[float]) -> Scene:
     g = road.g
     dull = g.random() < 0.35
     height, side = g.uniform(0.35, 1.1), g.uniform(-math.pi, math.pi)
@@ -301,20 +312,21 @@ def _finish(road: Road, blue: tuple[float, float, float], lane: float) -> Scene:
     pale = g.uniform(0.6, 0.9)
     rows, materials = np.array(road.kit.rows), road.kit.materials
     pose = camera(road, lane)
+    cameras = np.stack([pose, *(moved(pose, distance, road.bend) for distance in drive)])
     sun = (math.cos(height) * math.cos(side), math.cos(height) * math.sin(side), math.sin(height))
-    kept = useful(rows, pose, np.array(sun))
+    kept = useful(rows, cameras, np.array(sun), lens)
     return Scene(
         rows=rows[kept],
         materials=tuple(materials[i] for i in kept),
         room=(0.0, 0.0, 0.0),
         lights=np.zeros((0, 6)),
         ambient=(sky * (0.9 + 0.1 * blue[0]), sky, sky * g.uniform(1.0, 1.2)),
-        cameras=pose[None],
+        cameras=cameras,
         exposure=float(g.uniform(0.9, 1.5)),
         tint=tuple(g.uniform(0.92, 1.08, 3)),
         noise=float(g.uniform(0.005, 0.02)),
         vignette=float(g.uniform(0, 0.25)),
-        lens=CITYSCAPES,
+        lens=lens,
         daylight=Daylight(
             sun=sun,
             power=(power, power * (0.5 + 0.5 * warm), power * warm * 0.95),

@@ -75,12 +75,7 @@ class Road:
 
     def at(self, s: float, t: float) -> tuple[float, float, float]:
         """World x, y and heading (yaw) at a place."""
-        turn = s * self.bend
-        if abs(self.bend) < 1e-6:
-            x, y = 0.0, s
-        else:
-            x, y = (math.cos(turn) - 1) / self.bend, math.sin(turn) / self.bend
-        return x + t * math.cos(turn), y + t * math.sin(turn), turn
+        return along(self.bend, s, t)
 
     def put(self, kit: Kit, s: float, t: float, yaw: float = 0.0, z: float = 0.0) -> None:
         """Place a kit; far away it casts no shadow."""
@@ -97,3 +92,13 @@ class Road:
             x, y, turn = self.at(start + (i + 0.5) * length, (t0 + t1) / 2)
             overlap = abs(self.bend) * length * (abs(t0) + abs(t1)) / 2 + 0.02 if pieces > 1 else 0.0
             self.kit.box(material, (x, y, z - 0.5), (t1 - t0, length + overlap, 1.0), yaw=turn)
+
+
+def along(bend: float, s: float, t: float) -> tuple[float, float, float]:
+    """World x, y and heading (yaw) at a place (s, t) of a road that bends by so many radians a metre."""
+    turn = s * bend
+    if abs(bend) < 1e-6:
+        x, y = 0.0, s
+    else:
+        x, y = (math.cos(turn) - 1) / bend, math.sin(turn) / bend
+    return x + t * math.cos(turn), y + t * math.sin(turn), turn

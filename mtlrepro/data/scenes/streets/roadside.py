@@ -8,7 +8,21 @@ from mtlrepro.data.scenes import materials as m
 from mtlrepro.data.scenes import people
 from mtlrepro.data.scenes.primitives import Kit, Material
 from mtlrepro.data.scenes.streets import paints
-from mtlrepro.data.scenes.streets.classes import CONSTRUCTION, HUMAN, NATURE, OBJECT
+from mtlrepro.data.scenes.streets.classes import (
+    BUSH,
+    CONSTRUCTION,
+    FENCE,
+    GUARD_RAIL,
+    HUMAN,
+    NATURE,
+    OBJECT,
+    PERSON,
+    POLE,
+    TRAFFIC_LIGHT,
+    TRAFFIC_SIGN,
+    TREE,
+    WALL,
+)
 from mtlrepro.data.scenes.streets.vehicles import as_human
 from mtlrepro.data.scenes.textures import TEXTURES
 
@@ -18,7 +32,7 @@ G = np.random.Generator
 def lamp(g: G) -> Kit:
     """A street lamp with an arm, or a plain mast."""
     h, r = g.uniform(4.5, 8.5), g.uniform(0.07, 0.13)
-    kit, steel = Kit((0.4, 0.4, h)).begin(OBJECT), paints.steel(g)
+    kit, steel = Kit((0.4, 0.4, h)).begin(OBJECT).part(POLE), paints.steel(g)
     kit.tube(steel, (0, 0, 0), (0, 0, h), r, 0.7)
     if g.random() < 0.8:
         reach = g.uniform(0.7, 1.8)
@@ -29,9 +43,9 @@ def lamp(g: G) -> Kit:
 
 def sign(g: G) -> Kit:
     """One or two plates on a post: round, square or a board."""
-    kit, z = Kit((0.8, 0.3, 3.0)).begin(OBJECT), g.uniform(2.0, 2.5)
+    kit, z = Kit((0.8, 0.3, 3.0)).begin(OBJECT).part(POLE), g.uniform(2.0, 2.5)
     kit.tube(paints.steel(g), (0, 0, 0), (0, 0, z + 0.75), g.uniform(0.035, 0.06))
-    kit.casts = False
+    kit.part(TRAFFIC_SIGN).casts = False
     for bottom in (z, z - 0.75)[: int(g.integers(1, 3))]:
         if g.random() < 0.5:
             face = Material(TEXTURES["ring_sign"], ((0.8, 0.8, 0.8), (0.55, 0.02, 0.02), (0.05, 0.05, 0.05)), 0.0)
@@ -45,7 +59,7 @@ def sign(g: G) -> Kit:
 
 def traffic_light(g: G, arm: bool) -> Kit:
     """A signal head on a post, sometimes (with `arm`) a second one over the road."""
-    kit, steel = Kit((0.5, 0.5, 3.4)).begin(OBJECT), paints.steel(g)
+    kit, steel = Kit((0.5, 0.5, 3.4)).begin(OBJECT).part(POLE), paints.steel(g)
     heads = [(0.0, 2.3)]
     if arm and g.random() < 0.5:
         kit.tube(steel, (0, 0, 0), (0, 0, 5.6), 0.1)
@@ -54,6 +68,7 @@ def traffic_light(g: G, arm: bool) -> Kit:
     else:
         kit.tube(steel, (0, 0, 0), (0, 0, 3.2), 0.08)
     lit = ((0.9, 0.05, 0.03), (0.05, 0.8, 0.2), (0.9, 0.6, 0.05))[g.integers(3)]
+    kit.part(TRAFFIC_LIGHT)
     for x, z in heads:
         kit.slab(m.solid((0.02, 0.025, 0.02)), x - 0.17, x + 0.17, -0.05, 0.2, z, z + 0.95)
         kit.slab(
@@ -70,7 +85,7 @@ def traffic_light(g: G, arm: bool) -> Kit:
 
 def bollards(g: G) -> Kit:
     """A row of short posts along y."""
-    kit, steel, h = Kit((0.3, 6.0, 0.9)).begin(OBJECT), paints.steel(g), g.uniform(0.7, 1.0)
+    kit, steel, h = Kit((0.3, 6.0, 0.9)).begin(OBJECT).part(POLE), paints.steel(g), g.uniform(0.7, 1.0)
     for y in range(-3, 4, 2):
         kit.tube(steel, (0, y, 0), (0, y, h), 0.08)
     return kit
@@ -78,11 +93,11 @@ def bollards(g: G) -> Kit:
 
 def gantry(g: G) -> Kit:
     """A sign board on a mast, over the road."""
-    kit, steel = Kit((0.5, 0.5, 6.0)).begin(OBJECT), paints.steel(g)
+    kit, steel = Kit((0.5, 0.5, 6.0)).begin(OBJECT).part(POLE), paints.steel(g)
     kit.tube(steel, (0, 0, 0), (0, 0, 6.6), 0.16)
     kit.tube(steel, (0, 0, 6.3), (5.0, 0, 6.3), 0.1)
     ground = paints.BRIGHT_SIGNS[g.integers(len(paints.BRIGHT_SIGNS))]
-    kit.slab(
+    kit.part(TRAFFIC_SIGN).slab(
         Material(TEXTURES["scribble"], (ground, (0.8, 0.8, 0.8), (0.8, 0.8, 0.8)), 0.0), 1.6, 5.2, 0.12, 0.2, 5.2, 7.0
     )
     return kit
@@ -91,7 +106,7 @@ def gantry(g: G) -> Kit:
 def tree(g: G, near: bool = True) -> Kit:
     """Broad crown, tall crown or conifer; one that is not `near` has a crown of two balls."""
     h, leaf = g.uniform(4.5, 11.0), paints.leaves(g)
-    kit = Kit((2.0, 2.0, h)).begin(NATURE)
+    kit = Kit((2.0, 2.0, h)).begin(NATURE).part(TREE)
     bark = m.solid((0.12, 0.08, 0.05), "wood")
     shape = g.random()
     if shape < 0.15:
@@ -113,7 +128,7 @@ def tree(g: G, near: bool = True) -> Kit:
 
 def bush(g: G) -> Kit:
     """Two or three low balls of leaves."""
-    kit, leaf = Kit((1.6, 1.6, 1.2)).begin(NATURE), paints.leaves(g)
+    kit, leaf = Kit((1.6, 1.6, 1.2)).begin(NATURE).part(BUSH), paints.leaves(g)
     for _ in range(int(g.integers(2, 4))):
         x, y = g.uniform(-0.7, 0.7, 2)
         size = g.uniform(0.9, 1.9)
@@ -123,7 +138,7 @@ def bush(g: G) -> Kit:
 
 def hedge(g: G, length: float) -> Kit:
     """A clipped hedge along x."""
-    kit, h, d = Kit((length, 0.8, 1.2)).begin(NATURE), g.uniform(0.8, 2.0), g.uniform(0.6, 1.0)
+    kit, h, d = Kit((length, 0.8, 1.2)).begin(NATURE).part(BUSH), g.uniform(0.8, 2.0), g.uniform(0.6, 1.0)
     kit.slab(paints.leaves(g), -length / 2, length / 2, -d / 2, d / 2, 0, h)
     return kit
 
@@ -131,6 +146,7 @@ def hedge(g: G, length: float) -> Kit:
 def fence(g: G, length: float) -> Kit:
     """Along x: a garden wall, palings, or a crash barrier."""
     kit, design, h = Kit((length, 0.2, 1.2)).begin(CONSTRUCTION), g.integers(3), g.uniform(0.9, 2.0)
+    kit.part((WALL, FENCE, GUARD_RAIL)[design])
     if design == 0:
         wall = paints.wall(g)
         stone = Material(m.pick(g, paints.MASONRY), (wall, m.scaled(wall, 0.6), m.scaled(wall, 1.2)), 1.2)
@@ -158,9 +174,9 @@ def fence(g: G, length: float) -> Kit:
 def pedestrian(g: G, near: bool = True) -> Kit:
     """A standing or walking person; one that is not `near` has head, body and legs only."""
     if near:
-        return as_human(people.standing(g))
+        return as_human(people.standing(g), PERSON)
     s = g.uniform(0.85, 1.08)
-    kit = Kit((0.6, 0.5, 1.78 * s)).begin(HUMAN)
+    kit = Kit((0.6, 0.5, 1.78 * s)).begin(HUMAN).part(PERSON)
     kit.ball(m.solid(m.SKIN[g.integers(len(m.SKIN))]), (0, 0, 1.62 * s), (0.2, 0.22, 0.28))
     kit.limb(m.fabric(g), (0, 0, 0.95 * s), (0, 0, 1.33 * s), 0.2, 0.7)
     trousers = m.fabric(g)

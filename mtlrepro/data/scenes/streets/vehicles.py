@@ -10,7 +10,17 @@ from mtlrepro.data.scenes import materials as m
 from mtlrepro.data.scenes import people
 from mtlrepro.data.scenes.primitives import Kit, Material
 from mtlrepro.data.scenes.streets import paints
-from mtlrepro.data.scenes.streets.classes import HUMAN, VEHICLE
+from mtlrepro.data.scenes.streets.classes import (
+    BICYCLE,
+    BUS,
+    CAR,
+    HUMAN,
+    MOTORCYCLE,
+    RIDER,
+    TRUCK,
+    VAN,
+    VEHICLE,
+)
 from mtlrepro.data.scenes.textures import TEXTURES
 
 G = np.random.Generator
@@ -39,7 +49,7 @@ def car(g: G, near: bool = True) -> Kit:
     """Saloon, hatchback, estate or off-roader; one that is not `near` has no small parts."""
     tall = g.choice([0.0, 0.0, 0.12, 0.25])
     w, d, waist, top = g.uniform(1.68, 1.88), g.uniform(3.7, 4.7), 0.86 + tall, 1.42 + 1.2 * tall
-    kit, body, glass = Kit((w, d, top)).begin(VEHICLE), paints.paint(g), paints.glass(g)
+    kit, body, glass = Kit((w, d, top)).begin(VEHICLE).part(CAR), paints.paint(g), paints.glass(g)
     rear, front = -d / 2 + g.choice([0.35, 0.4, 0.9]), d / 2 - g.uniform(1.75, 2.0)
     kit.slab(body, -w / 2, w / 2, -d / 2, d / 2, 0.3 + tall / 2, waist)
     kit.slab(glass, -w / 2 + 0.1, w / 2 - 0.1, rear, front, waist, top - 0.06)
@@ -68,7 +78,7 @@ def car(g: G, near: bool = True) -> Kit:
 def van(g: G, near: bool = True) -> Kit:
     """A delivery van."""
     w, d, top = g.uniform(1.9, 2.05), g.uniform(4.8, 6.2), g.uniform(1.95, 2.6)
-    kit, body = Kit((w, d, top)).begin(VEHICLE), paints.paint(g)
+    kit, body = Kit((w, d, top)).begin(VEHICLE).part(VAN), paints.paint(g)
     kit.slab(body, -w / 2, w / 2, -d / 2, d / 2 - 0.9, 0.35, top)
     kit.slab(body, -w / 2, w / 2, d / 2 - 0.9, d / 2, 0.35, 1.15)
     kit.casts = False
@@ -87,7 +97,7 @@ def van(g: G, near: bool = True) -> Kit:
 def truck(g: G, near: bool = True) -> Kit:
     """A cab and a box or tarpaulin."""
     w, d, top = g.uniform(2.3, 2.5), g.uniform(7.0, 9.5), g.uniform(3.0, 3.8)
-    kit, cab = Kit((w, d, top)).begin(VEHICLE), paints.paint(g)
+    kit, cab = Kit((w, d, top)).begin(VEHICLE).part(TRUCK), paints.paint(g)
     load = m.surface(g, ("plain", "stripes_wide", "folds", "bands", "plain"), 3.0)
     kit.slab(load, -w / 2, w / 2, -d / 2, d / 2 - 2.1, 0.95, top)
     kit.slab(cab, -w / 2 + 0.05, w / 2 - 0.05, d / 2 - 1.9, d / 2, 0.5, 2.7)
@@ -103,7 +113,7 @@ def truck(g: G, near: bool = True) -> Kit:
 def bus(g: G, near: bool = True) -> Kit:
     """A city bus with rows of windows."""
     w, d, top = 2.5, g.uniform(9.5, 12.0), g.uniform(2.9, 3.2)
-    kit = Kit((w, d, top)).begin(VEHICLE)
+    kit = Kit((w, d, top)).begin(VEHICLE).part(BUS)
     base = m.colour(g, 0.25, 0.8)
     side = Material(TEXTURES["cabin"], (base, (0.04, 0.05, 0.06), m.colour(g)), 0.0, gloss=0.5, hole=0.2)
     kit.slab(side, -w / 2, w / 2, -d / 2, d / 2, 0.3, top)
@@ -119,7 +129,7 @@ def bus(g: G, near: bool = True) -> Kit:
 
 def bicycle(g: G) -> Kit:
     """Two wheels and a frame."""
-    kit, frame = Kit((0.5, 1.8, 1.05)).begin(VEHICLE), paints.paint(g)
+    kit, frame = Kit((0.5, 1.8, 1.05)).begin(VEHICLE).part(BICYCLE), paints.paint(g)
     for y in (-0.52, 0.52):
         kit.tube(RUBBER, (-0.025, y, 0.34), (0.025, y, 0.34), 0.34)
     kit.casts = False
@@ -135,7 +145,7 @@ def bicycle(g: G) -> Kit:
 
 def motorcycle(g: G) -> Kit:
     """Wheels, tank and seat."""
-    kit, body = Kit((0.7, 2.0, 1.1)).begin(VEHICLE), paints.paint(g)
+    kit, body = Kit((0.7, 2.0, 1.1)).begin(VEHICLE).part(MOTORCYCLE), paints.paint(g)
     for y in (-0.65, 0.65):
         kit.tube(RUBBER, (-0.07, y, 0.32), (0.07, y, 0.32), 0.32)
     kit.ball(body, (0, 0.1, 0.72), (0.4, 1.0, 0.5))
@@ -147,11 +157,11 @@ def motorcycle(g: G) -> Kit:
 def rider(g: G) -> Kit:
     """A person on a bicycle or a motorcycle: human and vehicle."""
     bike = bicycle(g) if g.random() < 0.75 else motorcycle(g)
-    return bike.add(as_human(people.sitting(g, 0.82)), y=-0.25)
+    return bike.add(as_human(people.sitting(g, 0.82), RIDER), y=-0.25)
 
 
-def as_human(kit: Kit) -> Kit:
-    """A person of the rooms with the class id of the street; arms cast no shadow."""
+def as_human(kit: Kit, thing: int) -> Kit:
+    """A person of the rooms with the ids of the street (`thing`: PERSON or RIDER); arms cast no shadow."""
     casts = (people.TORSO, people.HEAD, people.UPPER_LEG, people.LOWER_LEG)
-    kit.rows = [(*row[:17], float(HUMAN), row[18], 0.0, float(row[19] in casts)) for row in kit.rows]
+    kit.rows = [(*row[:17], float(HUMAN), row[18], float(thing), float(row[19] in casts)) for row in kit.rows]
     return kit

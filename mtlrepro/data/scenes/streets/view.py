@@ -7,10 +7,14 @@ import math
 import numpy as np
 
 from mtlrepro.data.scenes.camera import Lens
-from mtlrepro.data.scenes.streets.road import Road
+from mtlrepro.data.scenes.streets.road import Road, along
 
 CITYSCAPES = Lens(2262.52, 2048.0, 1024.0)
 """The left camera of Cityscapes."""
+VIRTUAL_KITTI = Lens(725.0087, 1242.0, 375.0)
+"""The camera of Virtual KITTI 2."""
+SYNTHIA = Lens(532.740352, 1280.0, 760.0)
+"""The camera of Synthia RAND-CITYSCAPES."""
 TINY = 0.0015
 """What is smaller than this share of its distance is left out: half a pixel of a picture 256 wide."""
 
@@ -30,37 +34,52 @@ def camera(road: Road, lane: float) -> np.ndarray:
     return pose
 
 
-def useful(rows: np.ndarray, pose: np.ndarray, sun: np.ndarray) -> np.ndarray:
-    """Numbers of the primitives that can be seen or cast a shadow that can, nearest first.
+def moved(pose: np.ndarray, distance: float, bend: float) -> np.ndarray:
+    """Camera-to-world after the car has driven so many metres along its lane (negative: before), from place 0.
 
-    Nearest first, because then much of what is far is found hidden without a look at its rays. What casts no shadow
-    into the picture is marked so in `rows`.
+    Args:
+        pose: at the start.
+        distance: along the middle of the road.
+        bend: of the road, radians a metre (`Road.bend`).
     """
-    radius = np.linalg.norm(rows[:, 4:7], axis=1) * np.maximum(1.0, rows[:, 16] + 1.0)
-    seen = (rows[:, 1:4] - pose[:3, 3]) @ pose[:3, :3]
-    # A shadow reaches from the object along the sun's rays to the ground.
-    fall = np.maximum(rows[:, 3] + radius, 0) / sun[2]
-    end = seen - fall[:, None] * (sun @ pose[:3, :3])
-    casts = (rows[:, 20] > 0.5) & ~_outside(np.stack([seen, end]), radius)
-    rows[:, 20] = casts
-    order = np.argsort(seen[:, 2] - radius, kind="stable")
-    seeable = ~_outside(seen[None], radius) & (radius > TINY * seen[:, 2])
-    return order[(casts | seeable)[order]]
-
-
-def _outside(points: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """(N,) whether balls about all of the points (P, N, 3, camera frame) lie beyond one side of the field of view."""
-    out = np.zeros(points.shape[1], bool)
-    for normal in _SIDES:
-        out |= (points @ normal < -radius).all(0)
+    x, y, turn = along(bend, distance, pose[0, 3])
+    c, s = math.cos(turn), math.sin(turn)
+    out = np.eye(4)
+    out[:3, :3] = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ pose[:3, :3]
+    out[:3, 3] = (x, y, pose[2, 3])
     return out
 
 
-def _sides() -> np.ndarray:
-    """Inward normals of the planes that bound the field of view (left, right, top, bottom, camera)."""
-    x, y = CITYSCAPES.width / 2 / CITYSCAPES.focal, CITYSCAPES.height / 2 / CITYSCAPES.focal
+def useful(rows: np.ndarray, poses: np.ndarray, sun: np.ndarray, lens: Lens = CITYSCAPES) -> np.ndarray:
+    """Numbers of the primitives that one of the cameras sees or sees a shadow of, those nearest to the first first.
+
+    Nearest first, because then much of what is far is found hidden without a look at its rays. What casts no shadow
+    into a picture is marked so in `rows`.
+    """
+    radius = np.linalg.norm(rows[:, 4:7], axis=1) * np.maximum(1.0, rows[:, 16] + 1.0)
+    casts, seeable = np.zeros((2, len(rows)), bool)
+    for pose in poses:
+        seen = (rows[:, 1:4] - pose[:3, 3]) @ pose[:3, :3]
+        # A shadow reaches from the object along the sun's rays to the ground.
+        fall = np.maximum(rows[:, 3] + radius, 0) / sun[2]
+        end = seen - fall[:, None] * (sun @ pose[:3, :3])
+        casts |= (rows[:, 20] > 0.5) & ~_outside(_inside(np.stack([seen, end]), lens), radius)
+        seeable |= ~_outside(_inside(seen[None], lens), radius) & (radius > TINY * seen[:, 2])
+    rows[:, 20] = casts
+    depth = ((rows[:, 1:4] - poses[0][:3, 3]) @ poses[0][:3, :3])[:, 2]
+    order = np.argsort(depth - radius, kind="stable")
+    return order[(casts | seeable)[order]]
+
+
+def _outside(inside: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """(N,) whether balls about all of the points (P, N) lie beyond one side of the field of view (see `_inside`)."""
+    return np.any((inside < -radius[:, None]).all(0), axis=-1)
+
+
+def _inside(points: np.ndarray, lens: Lens) -> np.ndarray:
+    """(P, N, 5) metres that points (P, N, 3, camera frame) lie inside of the planes that bound the field of view:
+    left, right, top, bottom, camera."""
+    x, y = lens.width / 2 / lens.focal, lens.height / 2 / lens.focal
     normals = np.array([[1, 0, x], [-1, 0, x], [0, 1, y], [0, -1, y], [0, 0, 1]])
-    return normals / np.linalg.norm(normals, axis=1, keepdims=True)
-
-
-_SIDES = _sides()
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.stack([points @ normal for normal in normals], -1)

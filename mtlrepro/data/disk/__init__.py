@@ -1,0 +1,1 @@
+"""Datasets on disk: their descriptions, readers, checks, preparation, and synthetic copies."""

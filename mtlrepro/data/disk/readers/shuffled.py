@@ -1,0 +1,85 @@
+"""Datasets without an official split: a random one, as DenseMTL (WACV 2023) draws it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mtlrepro.data.disk.readers.outdoor import Outdoor
+from mtlrepro.errors import DataError, unknown
+
+Draw = Callable[[Sequence[str], Mapping[str, int], random.Random], dict[str, list[str]]]
+
+
+def _released(names: Sequence[str], counts: Mapping[str, int], g: random.Random) -> dict[str, list[str]]:
+    train, val = _shuffled(names, g), _shuffled(names, g)
+    return {"train": train[: counts["train"]], "val": val[len(val) - counts["val"] :]}
+
+
+def _disjoint(names: Sequence[str], counts: Mapping[str, int], g: random.Random) -> dict[str, list[str]]:
+    order = _shuffled(names, g)
+    return {"train": order[: counts["train"]], "val": order[len(order) - counts["val"] :]}
+
+
+POLICIES: dict[str, Draw] = {"released": _released, "disjoint": _disjoint}
+"""How names are dealt out.
+
+"released" is what the public reference implementation does, and what published figures most likely rest on: train is
+the head of one permutation and val the tail of *another*, so that four of five val images are train images too.
+"disjoint" takes head and tail of one permutation. Frames of a video that follow each other still fall on both sides.
+"""
+
+
+class Shuffled(Outdoor):
+    """One part of a set of street scenes that has no official split; 80 % train, 20 % val.
+
+    Args:
+        policy: one of `POLICIES`; with "released" the splits overlap.
+        split_seed: of the permutation. The published runs seed it as the run itself; 42 by default.
+        size, normals, classes, description, split, root, length, cache: see `Outdoor`.
+
+    Raises:
+        SpecError: an option that does not exist.
+        DataError: see `Folder`; also if not all images are there, whichever split they would fall to.
+    """
+
+    overlapping = True
+
+    def __init__(self, *args: Any, policy: str = "released", split_seed: int = 42, **options: Any):
+        if policy not in POLICIES:
+            raise unknown("split policy", policy, POLICIES, field="policy")
+        self.policy, self.split_seed = policy, split_seed
+        super().__init__(*args, **options)
+
+    def parameters(self) -> dict[str, Any]:
+        """Options of the reader that change samples."""
+        return {**super().parameters(), "policy": self.policy, "split_seed": self.split_seed}
+
+    def chosen_ids(self, names: list[str]) -> list[str]:
+        """The split's part of all names, in the order of the permutation."""
+        counts = self.marker.counts if self.marker else self.description.counts
+        total = sum(counts.values())
+        if len(names) != total:
+            problem = f"{len(names)} images, expected {total} (of both splits, which are drawn from all of them)"
+            mend = "Complete the files: with others the split would be another"
+            raise DataError(problem, file=self.root, field="counts", mend=mend)
+        return dealt(names, counts, self.policy, self.split_seed)[self.split]
+
+
+def dealt(names: Sequence[str], counts: Mapping[str, int], policy: str, seed: int) -> dict[str, list[str]]:
+    """Names of both splits.
+
+    Args:
+        names: of all images; they are sorted first.
+        counts: number of train and val names; 0 for one that is left out.
+        policy: one of `POLICIES`.
+        seed: of Python's random numbers.
+    """
+    return POLICIES[policy](sorted(names), {"train": 0, "val": 0, **counts}, random.Random(seed))
+
+
+def _shuffled(names: Sequence[str], g: random.Random) -> list[str]:
+    order = list(names)
+    g.shuffle(order)
+    return order

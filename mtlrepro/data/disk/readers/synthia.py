@@ -1,0 +1,38 @@
+"""SYNTHIA-RAND-CITYSCAPES (Ros et al., CVPR 2016) with 16 classes of Cityscapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mtlrepro.data.disk.readers.outdoor import SizeOption
+from mtlrepro.data.disk.readers.shuffled import Shuffled
+
+
+class Synthia(Shuffled):
+    """One part of the 9,400 images: class ids, depth (the sky at 655.35 m, a depth like others), normals from depth.
+
+    Args:
+        size: (height, width) of the samples; None keeps that of the files.
+        normals: "released" or "metric", see `mtlrepro.data.surface`.
+        policy: "released" or "disjoint", see `mtlrepro.data.disk.readers.shuffled`.
+        split_seed: of the split.
+        description, split, root, length, cache: see `Folder`.
+
+    Raises:
+        SpecError: an option that does not exist.
+        DataError: see `Folder`.
+    """
+
+    CLASS_SETS = {16: None}
+    CLASSES = 16
+
+    def __init__(
+        self,
+        *args: Any,
+        size: SizeOption = None,
+        normals: str = "released",
+        policy: str = "released",
+        split_seed: int = 42,
+        **options: Any,
+    ):
+        super().__init__(*args, size=size, normals=normals, policy=policy, split_seed=split_seed, **options)

@@ -1,0 +1,202 @@
+"""Training augmentations as data, and the views of a sample that they make.
+
+A view is a sample changed at random. There are two kinds of augmentation:
+
+- Of samples that already have the network's input size: first their geometry, then the colours of the image. They can
+  make several views: the first is made of the sample, every further one of the first, before its colours changed: so a
+  prediction for the first can be carried to another one by its `Window`. On NYUD-v2 with MTI-Net the network's size
+  (480×640) is the native one, so this is the order of the paper; elsewhere it only swaps a resize with a zoom.
+- Of `native` samples, as the dataset delivers them: steps in the order of the paper, and at the end a fit to the
+  network's input size (`mtlrepro.data.transforms.fit`), which evaluation follows. They make one view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mtlrepro.data.draws import Draws
+from mtlrepro.data.sample import Sample, scaled
+from mtlrepro.data.transforms import affine, rescale
+from mtlrepro.data.transforms.basic import SCALES, flip_sample, zoom_sample
+from mtlrepro.data.transforms.crop import Window, crop_sample, draw_window
+from mtlrepro.data.transforms.cut import cut_sample, draw_place
+from mtlrepro.data.transforms.distort import distort
+from mtlrepro.data.transforms.fit import FITS
+from mtlrepro.data.transforms.geometry import kept
+from mtlrepro.data.transforms.photometric import randaugment
+from mtlrepro.errors import SpecError, unknown
+
+if TYPE_CHECKING:
+    from mtlrepro.tasks.base import Task
+
+Tasks = Mapping[str, "Task"]
+Step = Callable[[Sample, tuple[int, int], Tasks, Draws], Sample]
+"""(native sample, network's input size, tasks, draws) -> changed sample with the labels of the tasks and the camera."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a training sample, in this order.
+
+    Attributes:
+        flip: mirrored left to right with probability 0.5.
+        crop: cut at a random window and resized (`mtlrepro.data.transforms.crop`).
+        zoom: zoomed in about the centre by 1, 1.2 or 1.5 (`mtlrepro.data.transforms.basic.zoom_sample`).
+        photometric: two colour operations (`mtlrepro.data.transforms.photometric`).
+        steps: changes of the native sample, one after the other, in place of the four above.
+        fit: how samples and evaluation images get the network's input size, a key of `fit.FITS`.
+    """
+
+    flip: bool = False
+    crop: bool = False
+    zoom: bool = False
+    photometric: bool = False
+    steps: tuple[Step, ...] = ()
+    fit: str = "resize"
+
+    @property
+    def native(self) -> bool:
+        """Whether samples come as the dataset delivers them, not at the network's input size."""
+        return bool(self.steps) or self.fit != "resize"
+
+    def check(self, count: int) -> None:
+        """Raise a `SpecError` unless this makes `count` views of a sample."""
+        if count > 1 and not self._several:
+            several = (name for name, augmentation in AUGMENTATIONS.items() if augmentation._several)
+            kind = "of native samples" if self.native else "that zooms about the centre"
+            raise SpecError(
+                f"an augmentation {kind} makes one view of a sample, {count} are asked for",
+                field="data.augment",
+                mend=f"Use one of: {', '.join(several)}",
+            )
+
+    @property
+    def _several(self) -> bool:
+        return not (self.zoom or self.native)
+
+
+def random_flip(sample: Sample, size: tuple[int, int], tasks: Tasks, draws: Draws) -> Sample:
+    """Mirrored left to right with probability 0.5; a `Step`."""
+    return flip_sample(sample, tasks) if draws.uniform() < 0.5 else kept(sample, tasks)
+
+
+def random_rotation(sample: Sample, size: tuple[int, int], tasks: Tasks, draws: Draws) -> Sample:
+    """Rotated by -20° to 20° and scaled by 0.75 to 1.25 (`mtlrepro.data.transforms.affine`); a `Step`."""
+    degrees, scale = (low + (high - low) * draws.uniform() for low, high in (affine.DEGREES, affine.FACTORS))
+    return affine.rotate_sample(sample, degrees, scale, tasks)
+
+
+def random_rescale_cut(sample: Sample, size: tuple[int, int], tasks: Tasks, draws: Draws) -> Sample:
+    """Rescaled by 0.5 to 2, then cut so that the classes vary (`mtlrepro.data.transforms.rescale`, `.cut`); a `Step`.
+
+    Classes are judged where the sample knows them, whether `semseg` is a task or not.
+    """
+    low, high = rescale.FACTORS
+    moved = rescale.rescale_sample(sample, low + (high - low) * draws.uniform(), tasks)
+    available = moved["image"].shape[-2:]
+    classes = rescale.resize_floored(sample["semseg"], available) if "semseg" in sample else None
+    return cut_sample(moved, draw_place(available, size, draws, classes), size, tasks)
+
+
+def random_cut(sample: Sample, size: tuple[int, int], tasks: Tasks, draws: Draws) -> Sample:
+    """Cut to the network's input size at a random place; a `Step`."""
+    return cut_sample(sample, draw_place(sample["image"].shape[-2:], size, draws), size, tasks)
+
+
+def random_colours(sample: Sample, size: tuple[int, int], tasks: Tasks, draws: Draws) -> Sample:
+    """Brightness, contrast, saturation and hue of the image (`mtlrepro.data.transforms.distort`); a `Step`."""
+    return {**kept(sample, tasks), "image": distort(sample["image"], draws)}
+
+
+class _Augmentations(dict[str, Augmentation]):
+    def __missing__(self, name: str) -> Augmentation:
+        raise unknown("augmentation", name, self, field="data.augment")
+
+
+AUGMENTATIONS: Mapping[str, Augmentation] = _Augmentations(
+    none=Augmentation(),
+    flip=Augmentation(flip=True),  # DenseMTL, supervised
+    flip_photo=Augmentation(flip=True, photometric=True),
+    flip_zoom=Augmentation(flip=True, zoom=True),  # MTI-Net, appendix A.2; MT-CP on NYUD-v2
+    crop_photo=Augmentation(crop=True, photometric=True),  # JTR on NYU-v2, public reference implementation
+    flip_crop_photo=Augmentation(flip=True, crop=True, photometric=True),  # and on Cityscapes
+    flip_rotate=Augmentation(steps=(random_flip, random_rotation), fit="cubic"),  # MTI-Net and MT-CP on PASCAL-Context
+    scale_flip_distort=Augmentation(
+        steps=(random_rescale_cut, random_flip, random_colours), fit="pad"
+    ),  # InvPT, ATRC, 3D-aware
+    distort=Augmentation(steps=(random_colours,), fit="pad"),  # video frames of the 3D-aware regulariser
+    flip_cut=Augmentation(
+        steps=(random_cut, random_flip), fit="keep"
+    ),  # DenseMTL, self-supervised depth and domain adaptation
+)
+"""Name -> augmentation; an unknown name raises a `SpecError`."""
+
+
+def make_views(
+    sample: Sample,
+    augmentation: Augmentation,
+    tasks: Tasks,
+    draws: Draws,
+    count: int = 1,
+    aligned: bool = False,
+    size: tuple[int, int] | None = None,
+) -> list[tuple[Sample, Window]]:
+    """Random views of one sample. View k is the same however many views follow it.
+
+    Of the further views only the first may be mirrored against view 0: the public implementation of JTR discards the
+    flip of its third view.
+
+    Args:
+        sample: `image` and a label for each of `tasks`, of one size, and what it has of
+            `mtlrepro.data.transforms.geometry.GEOMETRY`; it is not changed.
+        augmentation: what may happen to it.
+        tasks: the labels to keep.
+        draws: where the random numbers come from.
+        count: number of views.
+        aligned: all further views show the same window, with colours of their own.
+        size: the network's input (height, width), by default the sample's size; a sample has any other size only if
+            the augmentation is `native`.
+
+    Returns:
+        (view, what it shows of view 0) for each view, all of the network's input size, with the camera as it is then.
+        The image of a view is float32 in [0, 1] if it was cropped, rotated or padded or its colours changed, else of
+        the sample's dtype. Views may share tensors with each other and with the sample.
+
+    Raises:
+        SpecError: this augmentation does not make several views.
+        DataError: a native sample does not fit the network's input size.
+    """
+    augmentation.check(count)
+    if augmentation.native:
+        size = size or (sample["image"].shape[-2], sample["image"].shape[-1])
+        for step in augmentation.steps:
+            sample = step(sample, size, tasks, draws)
+        return [(FITS[augmentation.fit].sample(sample, size, tasks), Window.whole(size))]
+    base, _ = _move(sample, augmentation, tasks, draws, augmentation.flip)
+    if augmentation.zoom:
+        base = zoom_sample(base, draws.choice(SCALES), tasks)
+    views = [(_colour(base, augmentation, draws), Window.whole(base["image"].shape[-2:]))]
+    for k in range(1, count):
+        if k == 1 or not aligned:
+            moved, window = _move(base, augmentation, tasks, draws, augmentation.flip and k == 1)
+        views.append((_colour(moved, augmentation, draws), window))
+    return views
+
+
+def _move(
+    sample: Sample, augmentation: Augmentation, tasks: Tasks, draws: Draws, may_flip: bool
+) -> tuple[Sample, Window]:
+    size = sample["image"].shape[-2:]
+    flip = may_flip and draws.uniform() < 0.5
+    if augmentation.crop:
+        window = draw_window(size, draws, flip)
+        return crop_sample(sample, window, tasks), window
+    return (flip_sample(sample, tasks) if flip else sample), Window.whole(size, flip)
+
+
+def _colour(sample: Sample, augmentation: Augmentation, draws: Draws) -> Sample:
+    if not augmentation.photometric:
+        return sample
+    return {**sample, "image": randaugment(scaled(sample["image"]), draws)}

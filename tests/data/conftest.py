@@ -1,0 +1,1 @@
+"""Its folder is importable below, so that all tests of data share `toy_samples`."""

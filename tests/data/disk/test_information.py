@@ -1,0 +1,71 @@
+import pytest
+
+from mtlrepro.data import DATASETS, description_file
+from mtlrepro.data.disk.description import load
+from mtlrepro.data.disk.information import inform, overview
+from mtlrepro.data.disk.prepare import PREPARATIONS
+from mtlrepro.data.disk.synthesize import WRITERS, synthesize
+from mtlrepro.errors import DataError, SpecError
+
+ON_DISK = [name for name in DATASETS if description_file(name) is not None]
+
+
+@pytest.mark.parametrize("name", ON_DISK)
+def test_a_dataset_on_disk_says_where_it_comes_from_and_where_it_goes(name):
+    d, text = load(description_file(name)), inform(name)
+    assert d.origin.keys() >= {"title", "url", "get"}
+    assert d.origin["url"].startswith("https://")
+    assert d.origin["title"] in text
+    assert "licence:" in text
+    assert f"Put the folder {d.root} into" in " ".join(text.split())
+    assert f"mtlrepro data check {name}" in text
+    assert all(pattern in text for pattern in (d.image, *(t.path for t in d.tasks.values() if t.path)))
+    assert ("data synthesize --layout" in text) == (name in WRITERS)
+    assert ("data prepare" in text) == (name in PREPARATIONS)
+
+
+def test_what_a_preparation_needs_is_named():
+    text = inform("nyuv2")
+    for file in PREPARATIONS["nyuv2"].needs:
+        assert file in text
+
+
+def test_options_with_their_meaning_and_default():
+    text = " ".join(inform("scenes").split())
+    assert "needs no files" in text
+    assert "classes: 40 or 13, the NYUv2 label set. (default 40)" in text
+
+
+def test_paragraphs_are_joined_and_commands_kept():
+    text = inform("nyuv2")
+    assert "\n              tar xzf NYUD_MT.tgz -C DATA\n" in text
+    assert max(len(line) for line in inform("nyuv2_invpt").splitlines()) < 121
+
+
+def test_a_description_of_ones_own(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text('name = "own"\nimage = "{split}/{id}.png"\n[tasks.depth]\npath = "{split}_depth/{id}.npy"\n')
+    text = inform(str(file))
+    assert f"The files are sought in {tmp_path}" in " ".join(text.split())
+    assert "licence" not in text
+    file.write_text(file.read_text() + '[origin]\ntitle = "Mine"\nlicence = "CC0"\n')
+    assert "licence:  CC0" in inform(str(file))
+    with pytest.raises(DataError):
+        inform(str(tmp_path / "none.toml"))
+
+
+def test_an_unknown_name():
+    with pytest.raises(SpecError, match="nyuv2"):
+        inform("nyuv")
+
+
+def test_the_overview_says_what_is_here(tmp_path, monkeypatch):
+    monkeypatch.delenv("MTLREPRO_DATA", raising=False)
+    synthesize("nyuv2_13", tmp_path, {"train": 2, "val": 1}, (32, 48))
+    rows = {line.split()[0]: line for line in overview(tmp_path).splitlines()}
+    assert list(rows)[1:] == list(DATASETS)
+    assert "795/654" in rows["nyuv2_13"]
+    assert "(a synthetic copy)" in rows["nyuv2_13"]
+    assert "generated" in rows["scenes"]
+    assert "no: not found" in rows["nyuv2"]
+    assert "no: not found: no folder of datasets is known" in overview()
