@@ -12,6 +12,9 @@ from mtlrepro.cli import main
 from mtlrepro.cli.data import ACTIONS
 from mtlrepro.data import DATASETS
 from mtlrepro.data.disk.marker import read_marker
+from mtlrepro.data.disk.origin import PREPARED
+from mtlrepro.data.disk.synthesize import RAW
+from mtlrepro.suite.session import MANIFESTS
 
 SMALL = ["--n", "2", "--val", "1", "--size", "32x64"]
 
@@ -31,6 +34,10 @@ def test_every_action_has_help_with_examples(action: str, capsys: pytest.Capture
         main(["data", action, "--help"])
     assert done.value.code == 0
     assert f"mtlrepro data {action}" in capsys.readouterr().out.partition("examples:")[2]
+
+
+def test_a_preparation_starts_from_a_folder_such_as_synthesize_writes() -> None:
+    assert all(f"--from {raw} " in ACTIONS["prepare"].examples for raw in RAW)
 
 
 @pytest.mark.parametrize("name", ["nyuv2", "nyud_mt", "NYUD_MT"])
@@ -53,7 +60,7 @@ def test_info_without_a_name_lists_what_is_here(tmp_path: Path, capsys: pytest.C
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert set(DATASETS) <= set(lines)
     assert f"{tmp_path / 'cityscapes2'} (a synthetic copy)" in lines["cityscapes_7"]
-    assert "no:" in lines["nyuv2"]
+    assert "(not found)" in lines["nyuv2"]
 
 
 def test_a_synthetic_copy_is_written_kept_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,6 +91,12 @@ def test_check_ends_with_1_if_a_file_is_missing(tmp_path: Path, capsys: pytest.C
     assert "val/depth/0.npy" in capsys.readouterr().out
 
 
+def test_check_remembers_in_the_cache_of_a_run_store(tmp_path: Path) -> None:
+    assert synthesize("nyuv2_video", tmp_path / "data") == 0
+    main(["data", "check", "nyuv2_video", "--data-root", str(tmp_path / "data"), "--runs", str(tmp_path / "runs")])
+    assert [file.suffix for file in (tmp_path / "runs" / MANIFESTS).iterdir()] == [".json"]
+
+
 def test_val_is_a_quarter_and_at_least_two(tmp_path: Path) -> None:
     for n, val in ((3, 2), (12, 3)):
         command = ["data", "synthesize", "--layout", "nyuv2_13", "--n", str(n), "--size", "32x64"]
@@ -112,7 +125,11 @@ def test_a_raw_form_is_written_prepared_and_checked(tmp_path: Path, capsys: pyte
     assert marker is not None
     assert (marker.dataset, marker.counts) == ("nyuv2", {"train": 2, "val": 2})
     main(["data", "check", "nyuv2", "--data-root", str(root)])
-    assert "train: 2 samples, 2 expected, 2 read" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "train: 2 samples, 2 expected, 2 read" in told
+    assert PREPARED in told
+    assert main(["data", "info", "--data-root", str(root)]) == 0
+    assert f"{root / 'NYUD_MT'} (a synthetic copy, {PREPARED})" in capsys.readouterr().out
     assert main(command) == 2
     assert "NYUD_MT" in capsys.readouterr().err
 

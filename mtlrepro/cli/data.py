@@ -34,14 +34,22 @@ exit code 1 if something is missing or suspicious"""
         )
         parser.add_argument("--picture", type=Path, metavar="PNG", help="draw some of them with all their labels")
         parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found as JSON")
+        parser.add_argument(
+            "--runs",
+            type=Path,
+            metavar="DIR",
+            help="run store, in whose cache readers remember what took long to find out, as runs do (default: none)",
+        )
 
     def run(self, options: argparse.Namespace) -> int:
         from mtlrepro.data.disk.checkup import checkup
         from mtlrepro.data.disk.checkup.sheet import sheet
         from mtlrepro.data.disk.names import dataset_key
         from mtlrepro.files import write_json
+        from mtlrepro.suite.session import MANIFESTS
 
-        found = checkup(dataset_key(options.name), options.data_root, options.samples, _line())
+        cache = options.runs and options.runs / MANIFESTS
+        found = checkup(dataset_key(options.name), options.data_root, options.samples, _line(), cache)
         print(found.text(), end="")
         if options.json:
             write_json(options.json, found.json())
@@ -58,7 +66,7 @@ class Info(Verb):
 
     summary = "where a dataset comes from, its licence and size, every file it needs, how to place it"
     examples = """examples:
-  mtlrepro data info                   all datasets, and which of them are here
+  mtlrepro data info                   all datasets, and which of their folders are here
   mtlrepro data info nyuv2
   mtlrepro data info nyud_mt           the same, by the folder of its release
   mtlrepro data info folder            how to describe a dataset of your own"""
@@ -87,15 +95,17 @@ class Prepare(Verb):
 
     summary = "build a dataset from the raw form that is public; goes on where it was interrupted"
     examples = """examples:
-  mtlrepro data prepare nyuv2 --from /downloads/nyu --data-root /data
-  mtlrepro data prepare cityscapes_7 --from /downloads/cityscapes --data-root /data
+  mtlrepro data prepare nyuv2 --from nyu_depth_v2 --data-root /data
+  mtlrepro data prepare cityscapes_7 --from cityscapes --data-root /data
 
-`mtlrepro data info NAME` says which files SOURCE must hold."""
+SOURCE is a folder; `mtlrepro data info NAME` says which files it must hold."""
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", metavar="NAME", help="dataset key, or folder name of its release")
-        parser.add_argument("--from", dest="source", type=Path, required=True, metavar="SOURCE", help="its folder")
+        parser.add_argument(
+            "--from", dest="source", type=Path, required=True, metavar="SOURCE", help="folder of the raw files"
+        )
         _add_data_root(parser)
 
     def run(self, options: argparse.Namespace) -> int:
@@ -201,7 +211,7 @@ class Data(Verb):
     interrupted = "interrupted; what `prepare` has made so far is kept aside, and it goes on there when started again"
     summary = "what a dataset on disk needs, whether it is complete; build one, or a synthetic stand-in"
     examples = """examples:
-  mtlrepro data info                                    all datasets, and which of them are here
+  mtlrepro data info                                    all datasets, and which of their folders are here
   mtlrepro data info nyuv2                              every file, format and count the nyuv2 tables need
   mtlrepro data info folder                             how to describe a dataset of your own
   mtlrepro data check nyuv2 --data-root /data           is everything there, and readable?

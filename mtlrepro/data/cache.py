@@ -1,9 +1,10 @@
 """Decoded samples on disk, for later epochs and later runs.
 
-Decoding and resizing a sample takes tens of milliseconds; mapping its finished tensors into memory takes less than
-one. A sample is one safetensors file (no pickles, nothing is executed) in a folder whose name says what can change
-it: the dataset's digest, the form it is kept in, this package's reading code, the versions and the processor that
-made it. So worker processes and runs share files, and a file is never out of date. Files may be deleted at any time.
+Decoding and resizing a sample takes tens of milliseconds; mapping its finished tensors into memory and comparing their
+checksums takes one or two. A sample is one safetensors file (no pickles, nothing is executed) in a folder whose name
+says what can change it: the dataset's digest, the form it is kept in, this package's reading code, the versions and the
+processor that made it. So worker processes and runs share files, and a file is never out of date. Files may be deleted
+at any time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import platform
 import re
 import secrets
@@ -29,12 +31,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mtlrepro.data.disk.digest import CONTENTS_UP_TO
+from mtlrepro.data.disk.folder import Folder
 from mtlrepro.data.sample import Dataset, Sample
 
 SCHEMA = 1
 SHARE = 0.25
 """A split is kept only if it takes no more than this share of the disk, and what is missing of it no more than this
 share of what is free there."""
+
+UNUSED_SECONDS = 30 * 86400.0
+"""Age after its last use at which a folder is removed."""
 
 ABANDONED_SECONDS = 3600.0
 """Age at which an unfinished file is taken for what a killed process left."""
@@ -108,8 +115,9 @@ class SampleFiles:
         return self.folder / f"{index:06d}.safetensors"
 
 
-def open_files(base: Path, dataset: Dataset, form: object, size: int) -> SampleFiles | None:
-    """The files of a split in one form; None for a split that is too large for the disk (see `SHARE`).
+def open_files(base: Path, dataset: Folder, form: object, size: int) -> SampleFiles | None:
+    """The files of a split in one form; None for a split that is too large for the disk (see `SHARE`), or of
+    more files than its digest reads.
 
     Args:
         base: folder of all splits.
@@ -117,13 +125,26 @@ def open_files(base: Path, dataset: Dataset, form: object, size: int) -> SampleF
         form: what is done to its samples, as a JSON value.
         size: bytes of one of its samples; the others are taken to be as large.
     """
+    if len(dataset) * len(dataset.kinds) > CONTENTS_UP_TO:
+        return None  # its digest does not look into the files
     try:
         if size * len(dataset) > SHARE * shutil.disk_usage(_existing(base)).total:
             return None  # before its digest is asked for, which reads all of it
     except OSError:
         return None
     files = SampleFiles(folder_of(base, dataset, form))
+    _drop_unused(base, files.folder)
     return files if files.has_room(size, len(dataset)) else None
+
+
+def _drop_unused(base: Path, used: Path) -> None:
+    """Remove folders that no run has opened for a month: those of other versions of this program or of the dataset."""
+    with contextlib.suppress(OSError):
+        if used.exists():
+            os.utime(used)
+        for folder in base.iterdir():
+            if folder != used and folder.is_dir() and folder.stat().st_mtime < time.time() - UNUSED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def folder_of(base: Path, dataset: Dataset, form: object) -> Path:
@@ -146,7 +167,8 @@ def _existing(folder: Path) -> Path:
 def _reading_code() -> str:
     """Digest of the modules that read and resize: another version of them may give other samples."""
     here = Path(__file__).parent
-    folders = (here, here / "transforms", here / "disk", here / "disk" / "readers", here.parent / "metrics" / "boundary")
+    thinning = here.parent / "metrics" / "boundary"  # of labels that are edges
+    folders = (here, here / "transforms", here / "disk", here / "disk" / "readers", thinning)
     files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
     return hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()
 

@@ -44,7 +44,8 @@ class TrainLoader:
     that training may not see is erased before the sample is augmented.
 
     Samples before their augmentation stay in memory if they fit (`mtlrepro.data.resident`): on a GPU the batches are
-    made there, from numbers drawn on the host, and nothing waits for the GPU. Workers then only read each sample once.
+    made there, from numbers drawn on the host, and nothing waits for the GPU, but for `scale_flip_distort`, which reads
+    a sample's class ids back once to choose its cut. Workers then only read each sample once.
     On the host workers make whole batches, and samples stay in memory where there are no workers.
 
     Args:
@@ -254,8 +255,6 @@ def open_loader(
     views: int = 1,
     device: torch.device | str = "cpu",
     cache: Path | None = None,
-    rank: int = 0,
-    ranks: int = 1,
 ) -> TrainLoader:
     """The training batches that a spec describes.
 
@@ -268,8 +267,6 @@ def open_loader(
         views: views of every sample.
         device: see `TrainLoader`, as for the following.
         cache: folder of decoded samples.
-        rank: number of this process.
-        ranks: processes that share a batch.
     """
     data, recipe = spec.data, spec.recipe
     return TrainLoader(
@@ -284,8 +281,6 @@ def open_loader(
         recipe.drop_last,
         device,
         cache,
-        rank,
-        ranks,
     )
 
 

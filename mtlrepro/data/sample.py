@@ -15,8 +15,12 @@ Invalid pixels are encoded here once, in the target itself:
 Parts are 0 background, 1 head, 2 torso, 3 upper arm, 4 lower arm, 5 upper leg, 6 lower leg of persons; where a label
 has no part at all it is 255 everywhere. Depth is inverse depth, without unit, where `DatasetInfo.inverse_depth` says
 so. Maps are the standardised ones of Taskonomy: occlusion, reshading, keypoints and texture.
-Normals are unit vectors in the camera frame (x right, y down, z forward), facing the camera. Which sample
-keys a batch turns into targets, and how, is each task's `collate` (see `mtlrepro.tasks`).
+Normals are unit vectors in the camera frame, x right, y down, in one of two conventions, which a dataset keeps
+throughout: with z forward they face the camera where z is negative (scenes and streets, and what the package derives
+for indoor datasets; released normals are as stored); those that readers derive from depth as DenseMTL does (Cityscapes,
+Synthia, Virtual KITTI 2; `mtlrepro.data.surface`) have z towards the camera, never negative. Angular errors are those
+of one convention. Which sample keys a batch turns into targets, and how, is each task's `collate` (see
+`mtlrepro.tasks`).
 
 A camera, in datasets that have one (`mtlrepro.data.transforms.geometry`), is no task:
 
@@ -79,7 +83,10 @@ class DatasetInfo:
 class Dataset(Protocol):
     """One split of one dataset. Labels keep their native size; `image` and labels of a sample share it."""
 
-    info: DatasetInfo
+    @property
+    def info(self) -> DatasetInfo:
+        """What models, metrics and pictures need to know."""
+        ...
 
     def __len__(self) -> int: ...
 

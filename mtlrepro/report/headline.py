@@ -62,7 +62,8 @@ def headline(result: SessionResult) -> Headline:
 def _statement(result: SessionResult, rows: list[RowResult], checks: list[Check]) -> str:
     if result.tables and all(words.is_own(table) for table in result.tables):
         datasets = ", ".join(dict.fromkeys(table.dataset for table in result.tables))
-        return f"This report compares methods on the dataset {datasets}; no paper's number is involved."
+        text = f"This report compares methods on the dataset {datasets}; no paper's number is involved."
+        return " ".join([text, *(note for table in result.tables for note in table.notes)])
     if any(row.tier == "full" for row in rows):
         printed = [c for c in checks if c.kind == "printed" and c.tier == "full" and c.verdict in words.DECIDED]
         claims = [c for c in checks if c.kind == "claim" and words.compared(c) and c.verdict in words.DECIDED]

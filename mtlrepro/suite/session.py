@@ -26,7 +26,7 @@ from mtlrepro.suite.program import model_digest, program_digest, weights_digest
 from mtlrepro.suite.results import RunInfo, SessionResult, TableResult
 from mtlrepro.suite.store import Run, Store
 from mtlrepro.suite.table import BoundTable, Row
-from mtlrepro.suite.tiers import TRAINED_TIERS, Capacity, Service, serve
+from mtlrepro.suite.tiers import TRAINED_TIERS, Capacity, Service, datasets, serve
 
 OWN_TIER = "own"
 
@@ -234,9 +234,17 @@ class Session:
         if bound.key not in self._results:
             panels = [b for b in bound.siblings.values() if b.key in self._selected] or [bound]
             judged = {b.key: judge_table(self._evidence(b)) for b in panels}
+            for key, result in judged.items():
+                result.notes += self._remarks([self._plans[key, row.name].service for row in result.rows])
             adjust_together(list(judged.values()))
             self._results |= judged
         return self._results[bound.key]
+
+    def _remarks(self, services: list[Service]) -> list[str]:
+        """What a reader must know of the files behind figures of tiers that read a dataset from disk."""
+        specs = [spec for service in services if service.tier in (OWN_TIER, "full") for spec in service.specs]
+        names = dict.fromkeys(name for spec in specs for name in datasets(spec))
+        return [f"{remark}." for name in names if (remark := self.capacity.remark(name))]
 
     def _evidence(self, bound: BoundTable) -> Evidence:
         """A panel's rows as far as they were selected, beside those of its siblings."""

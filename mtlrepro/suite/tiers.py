@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtlrepro.data import find_dataset
-from mtlrepro.data.disk.marker import read_marker
+from mtlrepro.data.disk.origin import SYNTHETIC, origin
 from mtlrepro.data.streams import UNLABELLED
 from mtlrepro.spec import RunSpec
 from mtlrepro.suite.shrink import TWINS
@@ -43,10 +43,15 @@ class Capacity:
             self._found[dataset] = find_dataset(dataset, self.data_root, self.cache)
         return self._found[dataset]
 
-    def copy(self, dataset: str) -> str:
-        """A remark if what was found of a dataset is a synthetic copy, else ""."""
+    def origin(self, dataset: str) -> str:
+        """What was found of a dataset, if it is not its release; see `mtlrepro.data.disk.origin`."""
         found = self.find(dataset)
-        return f"{dataset} in {found} is a synthetic copy" if isinstance(found, Path) and read_marker(found) else ""
+        return origin(found) if isinstance(found, Path) else ""
+
+    def remark(self, dataset: str) -> str:
+        """The same as a sentence, "" where there is nothing to remark."""
+        found = self.origin(dataset)
+        return f"{dataset} in {self.find(dataset)} is {found}" if found else ""
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,16 @@ class Service:
 
 def obstacle(spec: RunSpec, tier: str, capacity: Capacity) -> str:
     """Everything that is missing here to serve a tier, "" if it can be served."""
-    names = _datasets(spec) if tier in ("full", REHEARSAL) else []
+    names = datasets(spec) if tier in ("full", REHEARSAL) else []
     missing = [found for name in names if isinstance(found := capacity.find(name), str)]
-    missing += [remark for name in names if tier == "full" and (remark := capacity.copy(name))]
+    missing += [capacity.remark(name) for name in names if tier == "full" and capacity.origin(name) == SYNTHETIC]
     if tier in ("bench", "full") and capacity.gpus == 0:
         missing.append("no CUDA GPU is visible")
     return f"{tier}: {'; and '.join(missing)}" if missing else ""
 
 
-def _datasets(spec: RunSpec) -> list[str]:
+def datasets(spec: RunSpec) -> list[str]:
+    """The datasets that a run trains on."""
     return [spec.data.name, *([spec.data.extra.name] if spec.data.extra.name not in ("", UNLABELLED) else [])]
 
 
@@ -85,7 +91,7 @@ def serve(specs: tuple[RunSpec, ...], tier: str, capacity: Capacity, timed: bool
     """
     strongest = tuple(reversed(STOPWATCH_TIERS if timed else TRAINED_TIERS))
     wanted = strongest if tier == "auto" else (min(tier, "bench", key=TRAINED_TIERS.index) if timed else tier,)
-    if wanted == ("full",) and any(capacity.copy(name) for spec in specs for name in _datasets(spec)):
+    if wanted == ("full",) and any(capacity.origin(name) == SYNTHETIC for spec in specs for name in datasets(spec)):
         wanted = ("full", REHEARSAL)
     reasons: list[str] = []
     for candidate in wanted:

@@ -36,7 +36,11 @@ def cosine_error(raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
 
 
 class Normals(Task):
-    """Unit vectors in the camera frame (x right, y down, z forward), (0, 0, 0) invalid.
+    """Unit vectors in the camera frame, (0, 0, 0) invalid.
+
+    x is right and y down. In most datasets z is forward, so that z of what faces the camera is negative; where a reader
+    derives labels from depth (`mtlrepro.data.surface`), z is towards the camera and never negative. Losses, metrics and
+    mirroring are the same for both, but figures of one cannot be compared with those of the other.
 
     Labels are interpolated and scaled back to unit length; a pixel is invalid where its nearest source pixel is.
     """
@@ -98,4 +102,5 @@ class Normals(Task):
 
     def flip(self, label: Tensor) -> Tensor:
         """Mirrored left to right, with the x component negated."""
-        return label.flip(-1) * torch.tensor([-1.0, 1.0, 1.0], dtype=label.dtype, device=label.device).view(3, 1, 1)
+        mirrored = label.flip(-1)
+        return torch.cat([-mirrored[:1], mirrored[1:]])  # signs in a tensor would be copied to the device every time

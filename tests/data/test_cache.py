@@ -135,6 +135,8 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
 
 
 class Split:
+    kinds = ("image",)
+
     """A dataset that is asked for its name, length and digest only."""
 
     info = SimpleNamespace(name="split")
@@ -183,6 +185,21 @@ def test_a_split_is_kept_only_where_there_is_room(tmp_path, monkeypatch):
     room(1000)
     assert open_files(tmp_path, large, [], 10) is None
     assert large.asked == 0  # its digest would read all of it
+    monkeypatch.setattr(cache, "CONTENTS_UP_TO", 9)
+    assert open_files(tmp_path, Split(9), [], 10)
+    assert open_files(tmp_path, Split(10), [], 10) is None  # its digest knows names and sizes alone
+
+
+def test_folders_that_nobody_used_for_a_month_go(tmp_path):
+    split = Split(10)
+    mine = folder_of(tmp_path, split, [])
+    for folder, days in ((mine, 40), (tmp_path / "split-old", 31), (tmp_path / "split-recent", 29)):
+        folder.mkdir()
+        (folder / "000000.safetensors").write_text("x")
+        os.utime(folder, (time.time() - days * 86400,) * 2)
+    open_files(tmp_path, split, [], 10)
+    assert {folder.name for folder in tmp_path.iterdir()} == {mine.name, "split-recent"}
+    assert time.time() - mine.stat().st_mtime < 86400
 
 
 # datasets

@@ -11,9 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mtlrepro.data import LAYOUTS
+from mtlrepro.data.disk.description import load
+from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.data.surface import camera_matrix, directions, erode, normals_from_depth
 from mtlrepro.errors import SpecError
+from mtlrepro.tasks.normals import Normals
 
+INFO = DatasetInfo("street", ("normals",))
 H, W = 6, 8
 CAMERA = {"width": 8.0, "height": 6.0, "fx": 20.0, "fy": 20.0, "cx": 4.0, "cy": 3.0}
 """Principal point (3.5, 2.5) where the first pixel's centre is at 0."""
@@ -129,6 +134,34 @@ def test_a_pixel_counts_if_nine_inner_pixels_do(seed: int) -> None:
     for y, x in np.ndindex(5, 7):
         expected[y + 1, x + 1] = inner[y : y + 3, x : x + 3].all()
     assert np.array_equal(erode(torch.from_numpy(valid)).numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "degrees", "cosine"),
+    [
+        ("cityscapes", (512, 1024), 11.0, 0.036),
+        ("synthia", (512, 1024), 7.9, 0.020),
+        ("virtual_kitti2", (320, 1024), 7.0, 0.012),
+    ],
+)
+def test_mirrored_labels_are_not_those_of_the_reference(
+    key: str, size: tuple[int, int], degrees: float, cosine: float
+) -> None:
+    """The stated figures: a street, its labels mirrored, against labels made as if (W - u, H - v) were the camera."""
+    camera = load(LAYOUTS / f"{key}.toml").camera
+    k, full = camera_matrix(camera, size), (int(camera["height"]), int(camera["width"]))
+    v, u = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) + 0.5 for n in size), indexing="ij")
+    x, y = (u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1]
+    ground = torch.where(y > 0, 1.6 / y.clamp_min(1e-9), 60.0)
+    depth = torch.minimum(ground, 6 / x.abs().clamp_min(1e-9)).clamp_max(60.0)
+    k = camera_matrix(camera, full)
+    ours = Normals(INFO).flip(normals_from_depth(depth, k, "released"))
+    k[0, 2], k[1, 2] = full[1] - (k[0, 2] - 0.5) + 0.5, full[0] - (k[1, 2] - 0.5) + 0.5
+    theirs = normals_from_depth(depth.flip(-1), k, "released")
+    valid = (ours != 0).any(0) & (theirs != 0).any(0)
+    half_chord = (ours - theirs).norm(dim=0)[valid] / 2
+    assert float(torch.rad2deg(2 * torch.asin(half_chord.clamp_max(1))).mean()) == pytest.approx(degrees, abs=0.06)
+    assert float(1 - (ours * theirs).sum(0)[valid].mean()) == pytest.approx(cosine, abs=6e-4)
 
 
 def test_invalid_depth_has_no_normal_and_no_effect() -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from mtlrepro.data.disk.marker import Marker, write_marker
+from mtlrepro.data.disk.origin import PREPARED
+from mtlrepro.data.disk.prepare.record import new_record
+from mtlrepro.files import write_json
 from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, Recipe, RunSpec
 from mtlrepro.suite import tiers
 from mtlrepro.suite.shrink import REHEARSAL_EPOCHS
@@ -122,3 +125,14 @@ def test_a_rehearsal_needs_every_dataset(monkeypatch: pytest.MonkeyPatch, tmp_pa
     service = serve((spec,), "full", Capacity(0, None))
     assert service.tier is None
     assert "rehearsal: nyuv2_depth: gone" in service.not_run
+
+
+def test_files_that_are_not_the_release_are_remarked_on(dataset, tmp_path: Path) -> None:
+    dataset[0] = tmp_path
+    assert Capacity(1, None).remark("nyuv2") == ""
+    write_json(tmp_path / "mtlrepro-prepared.json", new_record("nyuv2", {}))
+    capacity = Capacity(1, None)
+    assert capacity.remark("nyuv2") == f"nyuv2 in {tmp_path} is {PREPARED}"
+    assert serve((PAPER,), "full", capacity).tier == "full"
+    dataset[0] = "nyuv2: not there"
+    assert Capacity(1, None).remark("nyuv2") == ""

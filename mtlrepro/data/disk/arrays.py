@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 import tokenize
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from mtlrepro.data.disk.paths import denied
 from mtlrepro.errors import DataError, MissingExtra
 
 _DAMAGE = (
@@ -28,15 +30,25 @@ _DAMAGE = (
 """What Pillow, numpy and scipy raise on files that are cut short, altered, or not what their name says."""
 
 
+_FORMATS = {".png": ("PNG",), ".jpg": ("JPEG",), ".jpeg": ("JPEG",)}
+"""Suffix -> what Pillow may take the file for. It knows many more formats: some run programs, and a JPEG under the name
+of a PNG is no label map."""
+
+
 def read_pixels(file: Path) -> tuple[np.ndarray, str]:
-    """An image's values as stored, (H, W) or (H, W, channels), and its Pillow mode.
+    """The values of a PNG or JPEG as stored, (H, W) or (H, W, channels), and its Pillow mode.
 
     Raises:
-        DataError: missing or damaged.
+        DataError: missing, damaged, or not what its suffix says.
     """
+    formats = _FORMATS.get(file.suffix.lower(), ("PNG", "JPEG"))
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=formats) as image:
             return np.array(image), image.mode
+    except UnidentifiedImageError:
+        problem = f"cannot be read (not a {' or '.join(formats)} file)"
+        mend = "It is truncated or damaged, or of another format than its name says: restore it"
+        raise DataError(problem, file=file, mend=mend) from None
     except _DAMAGE as error:
         raise _damaged(file, error) from None
 
@@ -112,11 +124,17 @@ def read_mat(file: Path) -> dict[str, Any]:
     return {name: value for name, value in variables.items() if not name.startswith("__")}
 
 
-def read_hdf5(file: Path, name: str) -> np.ndarray:
+def read_hdf5(file: Path, name: str, axes: Collection[int], form: str) -> np.ndarray:
     """One array of an HDF5 file.
 
+    Args:
+        file: its path.
+        name: of the array.
+        axes: how many axes the array may have; no other is read.
+        form: what is expected, in words.
+
     Raises:
-        DataError: missing, damaged, or without that array.
+        DataError: missing, damaged, or without such an array in the file itself.
         MissingExtra: h5py is not installed.
     """
     try:
@@ -126,19 +144,49 @@ def read_hdf5(file: Path, name: str) -> np.ndarray:
         raise MissingExtra("HDF5 files need h5py, which is not installed", file=file, mend=mend) from None
     try:
         with h5py.File(file, "r") as stream:
-            names = sorted(stream)
-            if isinstance(stream.get(name), h5py.Dataset):
-                return np.asarray(stream[name][()])
+            array = own_array(stream, name, file, f"Store it under {name!r}, or restore the file")
+            if array.ndim not in axes:
+                problem = f"array of shape {array.shape} and dtype {array.dtype}, expected {form}"
+                raise DataError(problem, file=file, field=name, mend="Save it in that form")
+            return np.asarray(array[()])
     except (KeyError, RuntimeError, *_DAMAGE) as error:
         raise _damaged(file, error) from None
-    mend = f"Store it under {name!r}, or restore the file"
-    raise DataError(f"no such array; the file holds {', '.join(names) or 'nothing'}", file=file, field=name, mend=mend)
+
+
+def own_array(stream: Any, name: str, file: Path, mend: str) -> Any:
+    """An array of an open HDF5 file, unread, whose values lie in that file: links may lead to any other file.
+
+    Args:
+        stream: `h5py.File`.
+        name: of the array.
+        file: path of the file, for messages.
+        mend: what to do if there is no such array.
+
+    Returns:
+        `h5py.Dataset`.
+
+    Raises:
+        DataError: there is none, or its values lie elsewhere.
+    """
+    import h5py
+
+    link = stream.get(name, getlink=True)
+    array = stream.get(name) if isinstance(link, h5py.HardLink) else None
+    if link is not None and array is None:
+        raise DataError("is a link, not an array of this file", file=file, field=name, mend=mend)
+    if not isinstance(array, h5py.Dataset):
+        names = sorted(stream)
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        raise DataError(f"no such array; the file holds {shown or 'nothing'}", file=file, field=name, mend=mend)
+    if array.is_virtual or array.external:
+        raise DataError("its values lie in another file", file=file, field=name, mend=mend)
+    return array
 
 
 def _damaged(file: Path, error: BaseException) -> DataError:
     if isinstance(error, FileNotFoundError):
         return DataError("no such file", file=file, mend="Restore it, or take its id out of the split")
     if isinstance(error, PermissionError):
-        return DataError(f"cannot be read ({error.strerror})", file=file, mend="Change its permissions")
+        return denied(file)
     reason = "; ".join(str(error).split("\n")).rstrip(".") or type(error).__name__
     return DataError(f"cannot be read ({reason})", file=file, mend="It is truncated or damaged: restore it")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mtlrepro.data.disk.paths import lies_below
 from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import DataError, unknown
 
@@ -72,7 +73,8 @@ class Labels:
         colours: the RGB that stands for each class; every other colour means "no label" (semseg).
         channel: which channel of a PNG of several holds the values (semseg, depth).
         threshold: values above it are foreground, as a fraction of 255 where stored as PNG (saliency).
-        unit: metres a stored 1 stands for (depth).
+        unit: metres a stored 1 stands for (depth); None if the description says nothing, as it may where floats are
+            stored in metres.
         tolerance: how far a boundary may be off, a fraction of the image diagonal (edges).
         limit: stored values from here on mean "no measurement" (depth).
         mean: what is subtracted from stored values (maps of one value).
@@ -89,12 +91,17 @@ class Labels:
     colours: tuple[tuple[int, int, int], ...] = ()
     channel: int | None = None
     threshold: float = 0.5
-    unit: float = 1.0
+    unit: float | None = None
     tolerance: float = DatasetInfo.edge_tolerance
     limit: int | None = None
     mean: float = 0.0
     deviation: float = 1.0
     mask: str | None = None
+
+    @property
+    def scale(self) -> float:
+        """What stored values are multiplied with to give metres (depth)."""
+        return 1.0 if self.unit is None else self.unit
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -161,6 +168,8 @@ class Description:
         said = dataclasses.asdict(self)
         for silent in ("file", "name", "root", "counts", "about", "palette", "max_depth", "origin"):
             del said[silent]
+        for task, labels in self.tasks.items():
+            said["tasks"][task]["unit"] = labels.scale
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -278,6 +287,11 @@ class _Reader:
                 raise self._error(field, f"image = {image!r} is the same for every split", mend)
             if numbered and not plain:
                 raise self._error(field, "the ids of a list or of folders cannot be numbered", "Take numbered out")
+            folders = [value] if plain else value if isinstance(value, list) else []
+            outside = next((folder for folder in folders if not lies_below(folder)), None)
+            if outside is not None:
+                mend = "Name a folder below that of the images, with forward slashes and without .. in it"
+                raise self._error(field, f"{outside!r} is no path below a folder", mend)
             if value:
                 splits[split] = value if isinstance(value, str) else tuple(value)
         if not splits:
@@ -311,8 +325,8 @@ class _Reader:
             raise self._error(f"{field}.threshold", f"{threshold} is not in [0, 1)", "Give 0.5")
         if task == "depth" and ".png" in suffixes and "unit" not in table:
             raise self._error(f"{field}.unit", "missing for PNG depth", "Add unit = 0.001 if it is in millimetres")
-        unit = float(self._get(table, field, "unit", (int, float), 1.0))
-        if not 0 < unit < float("inf"):
+        unit = float(self._get(table, field, "unit", (int, float))) if "unit" in table else None
+        if unit is not None and not 0 < unit < float("inf"):
             raise self._error(f"{field}.unit", f"{unit} is not a positive number of metres", "Correct it")
         limit = self._get(table, field, "limit", int) if "limit" in table else None
         if limit is not None and limit < 1:
@@ -442,6 +456,9 @@ class _Reader:
             raise self._error(where, problem, f'Write something like {key} = "folder/{{split}}/{{id}}{suffix}"')
         if PurePosixPath(pattern).is_absolute():
             raise self._error(where, f"{pattern!r} is not relative to root", "Name its folder in root")
+        if not lies_below(pattern):
+            mend = "Use forward slashes and no .., and give the folder that holds all files as root"
+            raise self._error(where, f"{pattern!r} is no path below root", mend)
         if suffixes and PurePosixPath(pattern).suffix.lower() not in suffixes:
             raise self._error(where, f"{pattern!r} is not a {' or '.join(suffixes)} file", f"Use {suffixes[0]} files")
         return pattern

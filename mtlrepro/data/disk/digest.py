@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtlrepro.data.disk.intact import check_intact
+from mtlrepro.data.disk.paths import denied
 from mtlrepro.errors import DataError
 
 SCHEMA = 2
@@ -56,6 +57,8 @@ def digest_files(root: Path, files: Sequence[str], extra: str = "", cache: Path 
                     with file.open("rb") as stream:
                         entry = [stat.st_size, stat.st_mtime_ns, hashlib.file_digest(stream, "sha256").hexdigest()]
                     fresh[name] = entry
+            except PermissionError:
+                raise denied(file) from None
             except OSError as error:
                 mend = "Restore it, or take its id out of the split"
                 raise DataError(f"cannot be read ({error.strerror})", file=file, mend=mend) from None

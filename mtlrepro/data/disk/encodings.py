@@ -76,9 +76,10 @@ def _image_npy(file: Path) -> Tensor:
 
 
 def _image_hdf5(file: Path) -> Tensor:
-    array = read_hdf5(file, "rgb")
-    if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8:
-        problem = f"array of shape {array.shape} and dtype {array.dtype}, expected (3, H, W) uint8"
+    form = "(3, H, W) uint8"
+    array = read_hdf5(file, "rgb", (3,), form)
+    if array.shape[0] != 3 or array.dtype != np.uint8:
+        problem = f"array of shape {array.shape} and dtype {array.dtype}, expected {form}"
         raise DataError(problem, file=file, field="rgb", mend="Save it in that form")
     return torch.from_numpy(array)
 
@@ -148,15 +149,22 @@ def read_saliency(file: Path, labels: Labels, description: Description) -> Tenso
 
 
 def read_depth(file: Path, labels: Labels, description: Description) -> Tensor:
-    """Metres (H, W) float32, 0 = invalid; a disparity where the description says `inverse_depth`."""
+    """Metres (H, W) float32, 0 = invalid; a disparity where the description says `inverse_depth`.
+
+    Whole numbers are taken for no metres: the description must say what unit they have.
+    """
     png = file.suffix.lower() == ".png"
     array = _channel(file, "depth", labels, ("L", *SIXTEEN_BITS)) if png else _depths(file)
+    if labels.unit is None and array.dtype.kind != "f":
+        problem = f"whole numbers ({array.dtype}), but the description does not say of what unit"
+        mend = f"Add unit = 0.001 to [tasks.depth] of {description.file} if they are millimetres, unit = 1 if metres"
+        raise DataError(problem, file=file, field="depth", mend=mend)
     if labels.limit is not None:
         if array.dtype == np.uint8 and labels.limit > 256:
             problem = f"an 8-bit PNG, but values up to {labels.limit - 1} are expected"
             raise DataError(problem, file=file, field="depth", mend="Store it with 16 bits, in its original unit")
         array = np.where(array < labels.limit, array, 0)
-    metres = array.astype(np.float32) * np.float32(labels.unit)
+    metres = array.astype(np.float32) * np.float32(labels.scale)
     if not np.isfinite(metres).all():
         problem = f"{int((~np.isfinite(metres)).sum())} pixels are NaN or infinite"
         raise DataError(problem, file=file, field="depth", mend="Store 0 where there is no measurement")
@@ -167,8 +175,10 @@ def read_depth(file: Path, labels: Labels, description: Description) -> Tensor:
 
 
 def _depths(file: Path) -> np.ndarray:
-    array = read_hdf5(file, "depth") if file.suffix.lower() == ".h5" else read_npy(file, "depth")
-    return _numbers(array, file, "depth", "(H, W) numbers", 2)
+    form = "(H, W) numbers"
+    hdf5 = file.suffix.lower() == ".h5"
+    array = read_hdf5(file, "depth", (2, 3), form) if hdf5 else read_npy(file, "depth")
+    return _numbers(array, file, "depth", form, 2)
 
 
 def read_normals(file: Path, labels: Labels, description: Description, valid: np.ndarray | None = None) -> Tensor:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -19,7 +20,9 @@ from torch import Tensor
 from mtlrepro.data.disk.description import Description, check_own_files, load, variants
 from mtlrepro.data.disk.digest import digest_files
 from mtlrepro.data.disk.encodings import boundaries, read_image, read_label
-from mtlrepro.data.disk.marker import read_marker
+from mtlrepro.data.disk.marker import marker_of
+from mtlrepro.data.disk.paths import denied, lies_below
+from mtlrepro.data.disk.root import fill, find_root
 from mtlrepro.data.disk.tree import Tree
 from mtlrepro.data.sample import DatasetInfo, Sample
 from mtlrepro.errors import DataError, unknown
@@ -44,6 +47,7 @@ class Folder:
         kinds: what is stored of every sample: "image", tasks, and the names of further files.
         marker: what the folder says if it is a synthetic copy, else None.
         overlapping: whether the train and the val split may share samples, as two published ones do.
+        left_out: why samples that are there do not count -> how many.
 
     Raises:
         DataError: description or files are missing or not as described.
@@ -51,6 +55,7 @@ class Folder:
     """
 
     overlapping = False
+    left_out: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self,
@@ -67,7 +72,7 @@ class Folder:
             raise unknown("split", split, d.splits, file=d.file, field="splits")
         self.split, self.cache = split, None if cache is None else Path(cache)
         self.root = find_root(d, root)
-        self.marker = read_marker(self.root)
+        self.marker = marker_of(self.root, d.name)
         self.tree = Tree(self.root)
         labels = {task: labels.paths for task, labels in d.tasks.items() if labels.paths}
         sources = {"image": (d.image,), **labels, **{name: (pattern,) for name, pattern in d.files.items()}}
@@ -108,7 +113,10 @@ class Folder:
     def check(
         cls, description: Description | Path | str, root: Path | str | None = None, cache: Path | str | None = None
     ) -> Path:
-        """Look over a whole dataset before any training, in a second or so; returns the folder it lies in.
+        """Look over a whole dataset before any training; returns the folder it lies in.
+
+        It takes a second or so where names tell what there is. A reader that must look into files to find its samples
+        does so, which may take minutes, and remembers in `cache` what it found.
 
         The files of all samples of every split must be there, in the numbers the description expects, no image may
         belong to two splits, and the first sample of each split must be readable.
@@ -209,7 +217,9 @@ class Folder:
 
     def expected(self) -> dict[str, int] | None:
         """How many samples each split must have; None if nobody knows of this one."""
-        counts = self.marker.counts if self.marker else self.description.counts
+        if self.marker:  # a split that it does not name is not there
+            return {**dict.fromkeys(self.description.splits, 0), **self.marker.counts}
+        counts = self.description.counts
         return counts if self.split in counts else None
 
     def parameters(self) -> dict[str, Any]:
@@ -229,9 +239,15 @@ class Folder:
         except FileNotFoundError:
             mend = f"Restore the list of {split} ids, or correct splits.{split} in {d.file}"
             raise DataError(f"no such file; {self.tree.instead(value)}", file=file, mend=mend) from None
-        except (OSError, UnicodeDecodeError) as error:
+        except PermissionError:
+            raise denied(file) from None
+        except (OSError, ValueError) as error:
             mend = f"Restore the list of {split} ids, or correct splits.{split} in {d.file}"
             raise DataError(f"cannot be read ({getattr(error, 'strerror', error)})", file=file, mend=mend) from None
+        for number, line in enumerate(lines, 1):
+            if not lies_below(line) or "." in line.split("/"):
+                mend = "An id is a path below the folder of the images, with forward slashes and without . or .. in it"
+                raise DataError(f"{line!r} is no id", file=file, field=f"line {number}", mend=mend)
         names = [str(PurePosixPath(line)) for line in lines if line]
         if not names:
             raise DataError("holds no id", file=file, mend="Write one id a line")
@@ -306,6 +322,8 @@ class Folder:
         if expected is None or n == expected[self.split]:
             return
         mend = f"Complete the files, or correct {self.description.file}"
+        if self.synthetic:
+            mend = "Make the copy anew with `mtlrepro data synthesize`"
         others = [other for other, count in expected.items() if other != self.split and count == n]
         if others:
             mend = f"So many has the {others[0]} split: look whether the lists or folders of the two are swapped"
@@ -329,41 +347,19 @@ class Folder:
         gone = [name for name, i in zip(self.ids, there, strict=True) if i is None]
         if gone:
             path = self.candidates(what, gone[0])[self._first[what] if usual else -1]
+            mend = f"Add them, or correct the path of {what} in {self.description.file}"
+            if what != "image" and isinstance(self.description.splits[self.split], tuple):
+                mend += "; a sample without all of its files can be left out by removing its image"
             raise DataError(
                 f"{len(gone)} of {len(self.ids)} {what} files of the {self.split} split are missing; "
                 f"{self.tree.instead(path)}",
                 file=self.root / path,
                 field=what,
-                mend=f"Add them, or correct the path of {what} in {self.description.file}",
+                mend=mend,
             )
         for name, i in zip(self.ids, there, strict=True):
             if i is not None and i != self._first[what]:
                 self._elsewhere[what, name] = i
-
-
-def find_root(d: Description, base: Path | str | None) -> Path:
-    """The folder that a dataset lies in.
-
-    Raises:
-        DataError: there is none.
-    """
-    root = (Path(base) if base is not None else d.file.parent) / Path(d.root).expanduser()
-    if root.is_dir():
-        return root
-    if base is None:
-        raise DataError(f"no such folder: {root}", file=d.file, field="root", mend="Correct root in the description")
-    raise DataError(
-        f"not found: looked for {root / PurePosixPath(fill(d, d.image, next(iter(d.splits)))).parent}",
-        file=d.name,
-        mend=f"Put {d.root} into {base}, or set MTLREPRO_DATA or --data-root to the folder that holds it",
-    )
-
-
-def fill(d: Description, pattern: str, split: str) -> str:
-    """A pattern of one split, in which only `{id}` is open."""
-    value = d.splits[split]
-    stands_for = value if isinstance(value, str) and not value.endswith(".txt") else split
-    return str(PurePosixPath(pattern.replace("{split}", stands_for)))  # without "./" and "//", as files are listed
 
 
 def check_size(label: Tensor, image: Tensor, task: str, file: Path, image_file: Path) -> None:

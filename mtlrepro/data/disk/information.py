@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mtlrepro.data import DATASETS, description_file, find_dataset, target
+from mtlrepro.data import DATA_ENV, DATASETS, LAYOUTS, data_root_of, description_file, target
 from mtlrepro.data.disk.description import Description, load
 from mtlrepro.data.disk.folder import Folder
 from mtlrepro.data.disk.manual import describe
 from mtlrepro.data.disk.marker import read_marker
+from mtlrepro.data.disk.origin import PREPARED, SYNTHETIC
 from mtlrepro.data.disk.prepare import PREPARATIONS
+from mtlrepro.data.disk.prepare.record import read_record
 from mtlrepro.data.disk.synthesize import WRITERS
+from mtlrepro.errors import DataError
 
 WIDTH = 100
 
@@ -25,6 +30,10 @@ _LISTED = re.compile(r"\d+\. ")
 _COLLECTED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 SEE_THE_PAGE = "see the page; nothing is downloaded or passed on here"
+NOT_STATED = "not known here; see the page"
+
+_REFERENCE = re.compile(r",? (\(`mtlrepro\.[\w.]+`\)|see `mtlrepro\.[\w.]+`)")
+"""Where a docstring points at a module, which is no help in a terminal."""
 
 
 def inform(name: str) -> str:
@@ -53,28 +62,56 @@ def inform(name: str) -> str:
 
 
 def overview(data_root: Path | str | None = None) -> str:
-    """A table of all datasets: key, samples, tasks, and whether they are here.
+    """A table of all datasets: key, samples, tasks, and where their folder is.
+
+    Only names in that folder are looked at: `mtlrepro data check` tells whether a dataset is complete.
 
     Args:
         data_root: folder of the datasets; by default what `MTLREPRO_DATA` names.
     """
-    rows = [("dataset", "train/val", "tasks", "here")] + [_row(name, data_root) for name in DATASETS]
+    root = data_root_of(data_root)
+    rows = [("dataset", "train/val", "tasks", "folder")] + [_row(name, root) for name in DATASETS]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join("  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows) + "\n"
+    lines = ["  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows]
+    if root is None:
+        lines.append(f"No folder of datasets is known: set {DATA_ENV} or give --data-root.")
+    return "\n".join(lines) + "\n"
 
 
-def _row(name: str, data_root: Path | str | None) -> tuple[str, str, str, str]:
+def _row(name: str, data_root: Path | None) -> tuple[str, str, str, str]:
     file = description_file(name)
     if file is None:
         return name, "any", ", ".join(_class(name)("val", (32, 32), 1).info.tasks), "generated, needs no files"
     d = load(file)
     counts = (d.counts.get(s, d.about.get(s)) if s in d.splits else 0 for s in ("train", "val"))
     samples = "/".join("?" if n is None else str(n) for n in counts)
-    found = find_dataset(name, data_root)
-    if isinstance(found, str):
-        return name, samples, ", ".join(d.tasks), "no: " + found.removeprefix(f"{name}: ").split(". ")[0]
-    synthetic = " (a synthetic copy)" if read_marker(found) else ""
-    return name, samples, ", ".join(d.tasks), f"{found}{synthetic}"
+    if data_root is None:
+        return name, samples, ", ".join(d.tasks), f"{d.root} (not found)"
+    root = data_root / Path(d.root).expanduser()
+    try:
+        said = ", ".join(_state(name, d, root))
+    except (DataError, OSError) as error:
+        said = str(error)
+    return name, samples, ", ".join(d.tasks), f"{root} ({said})" if said else str(root)
+
+
+def _state(name: str, d: Description, root: Path) -> Iterator[str]:
+    """What a glance at a dataset's folder shows."""
+    if not root.is_dir():
+        yield "not found"
+        return
+    marker = read_marker(root)
+    if marker:
+        yield SYNTHETIC if marker.dataset == name else f"{SYNTHETIC} of {marker.dataset}"
+    if read_record(root):
+        yield PREPARED
+    lists = [value for value in d.splits.values() if isinstance(value, str) and value.endswith(".txt")]
+    labels = [task.path for task in d.tasks.values() if task.path]
+    there = [entry.name for entry in os.scandir(root)]
+    for first in dict.fromkeys(path.partition("/")[0] for path in (d.image, *labels, *d.files.values(), *lists)):
+        # a name may go on: copies at another size lie in leftImg8bit_small
+        if "{" not in first and not any(entry.startswith(first) for entry in there):
+            yield f"lacks {first}"
 
 
 def _generated(name: str) -> str:
@@ -84,13 +121,14 @@ def _generated(name: str) -> str:
 
 def _origin(name: str, d: Description) -> str:
     origin = d.origin
-    if not origin and d.file.parent != Path(__file__).parent / "disk" / "layouts":
+    own = d.file.parent != LAYOUTS
+    if own and not origin:
         return ""
     lines = [f"{name}: {origin.get('title', d.name)}", ""]
     said = {
         "page": origin.get("url", ""),
         "licence": origin.get("licence", SEE_THE_PAGE),
-        "size": origin.get("size", ""),
+        "size": origin.get("size", "" if own else NOT_STATED),
         "get it": origin.get("get", ""),
         "note": origin.get("notes", ""),
     }
@@ -168,7 +206,7 @@ def _arguments(doc: str) -> dict[str, str]:
             meaning[key] = words.strip()
         elif key:
             meaning[key] += " " + line.strip()
-    return meaning
+    return {key: _REFERENCE.sub("", words) for key, words in meaning.items()}
 
 
 def _item(label: str, words: str) -> list[str]:

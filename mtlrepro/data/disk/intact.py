@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mtlrepro.data.disk.arrays import read_mat, read_pixels
+from mtlrepro.data.disk.paths import denied
 from mtlrepro.errors import DataError
 
 ENDS = 4096
@@ -20,13 +21,20 @@ def check_intact(file: Path) -> None:
     """Raise a `DataError` if a file is empty, cut short or not what its name says; formats unknown here pass.
 
     Damage inside a file whose ends are whole is found when it is decoded.
+
+    Raises:
+        DataError: as said; also if the file may not be read.
+        OSError: there is no such file.
     """
     size = file.stat().st_size
     if not size:
         raise DataError("the file is empty", file=file, mend="Copy or download it again")
     check = _CHECKS.get(file.suffix.lower())
     if check is not None:
-        check(file, size)
+        try:
+            check(file, size)
+        except PermissionError:
+            raise denied(file) from None
 
 
 def _image(begin: bytes, end: bytes) -> Callable[[Path, int], None]:
@@ -49,6 +57,8 @@ def _npy(file: Path, size: int) -> None:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(stream)
             expected = stream.tell() + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         raise DataError(f"not a whole npy file ({error})", file=file, mend=mend) from None
     if not dtype.hasobject and size != expected:
@@ -70,6 +80,8 @@ def _hdf5(file: Path, size: int) -> None:
     try:
         with h5py.File(file, "r"):  # fails if the file is shorter than it says
             pass
+    except PermissionError:
+        raise
     except OSError as error:
         mend = "It is truncated or damaged: restore it"
         raise DataError(f"not a whole HDF5 file ({error})", file=file, mend=mend) from None

@@ -57,7 +57,7 @@ A dataset of your own is a folder of images and label maps, and one TOML file th
 
     [tasks.depth]
     path = "depth/{split}/{id}.npy"          # .npy (H, W), 8/16-bit grey .png, .h5 holding `depth`; 0 = no measurement
-    unit = 1.0                               # metres a stored 1 stands for (0.001 for millimetres); .png needs it
+    unit = 1.0                               # metres a stored 1 stands for (0.001 for millimetres); integers need it
     limit = 65535                            # optional: stored values from here on mean "no measurement" too
 
     [tasks.normals]
@@ -148,7 +148,7 @@ _DERIVED = {
 
 def _stored(d: Description, task: str, labels: Labels, path: str) -> str:
     suffix = _suffix(path)
-    value = f"value x {labels.unit:.10g}{' (inverse depth)' if d.inverse_depth else ' m'}"
+    value = f"value x {labels.scale:.10g}{' (inverse depth)' if d.inverse_depth else ' m'}"
     invalid = "0" if labels.limit is None else f"0 and from {labels.limit} on"
     standardised = f"(value - {labels.mean:.10g}) / {labels.deviation:.10g}"
     masked = f"; invalid where {labels.mask} is" if labels.mask else ""

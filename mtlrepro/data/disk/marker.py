@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mtlrepro.data import DATASETS, description_file
+from mtlrepro.data.disk.description import SPLITS, load
+from mtlrepro.data.disk.paths import denied
 from mtlrepro.errors import DataError
 from mtlrepro.files import write_json
 
@@ -34,7 +38,7 @@ def read_marker(root: Path) -> Marker | None:
     """The marker of a dataset's folder, None if it has none and so is no synthetic copy.
 
     Raises:
-        DataError: there is one, but it is damaged.
+        DataError: there is one, but it is damaged or may not be read.
     """
     file = root / NAME
     try:
@@ -43,12 +47,39 @@ def read_marker(root: Path) -> Marker | None:
             raise ValueError(f"schema {value['schema']}, expected {SCHEMA}")
         height, width = value["size"]
         counts = {str(split): int(n) for split, n in value["counts"].items()}
+        if not counts or not counts.keys() <= {*SPLITS} or min(counts.values()) < 1:
+            raise ValueError(f"counts {counts}")
         return Marker(str(value["dataset"]), counts, (int(height), int(width)), int(value["seed"]))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError:
+        raise denied(file if os.access(root, os.X_OK) else root) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         mend = "Make the copy anew with `mtlrepro data synthesize`"
         raise DataError(f"the marker of a synthetic copy is damaged ({error})", file=file, mend=mend) from None
+
+
+def marker_of(root: Path, name: str) -> Marker | None:
+    """The marker of the folder that a dataset is read from, None if that is no synthetic copy.
+
+    It must be a copy of this dataset, or of one whose files lie in a folder of that name: several datasets share one.
+
+    Args:
+        root: the folder.
+        name: the dataset's, in its description.
+
+    Raises:
+        DataError: there is a marker, but it is damaged, may not be read, or is that of another dataset.
+    """
+    marker = read_marker(root)
+    if marker is None or marker.dataset == name:
+        return marker
+    file = description_file(marker.dataset) if marker.dataset in DATASETS else None
+    if file is None or load(file).root != Path(os.path.abspath(root)).name:
+        problem = f"marks a synthetic copy of {marker.dataset!r}, which is not {name!r}"
+        mend = f"Take it out of this folder, and make a copy of {name} with `mtlrepro data synthesize`"
+        raise DataError(problem, file=root / NAME, field="dataset", mend=mend)
+    return marker
 
 
 def write_marker(root: Path, marker: Marker) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from mtlrepro.data.disk.paths import broken_link
 from mtlrepro.errors import DataError
 
 
@@ -39,8 +41,10 @@ class Tree:
                 mend = "Give yourself the right to read and enter it (chmod u+rx)"
                 raise DataError(f"the folder cannot be read ({error.strerror})", file=path, mend=mend) from None
             except OSError as error:
-                mend = "Check the disk, and links that lead back to a folder above"
-                raise DataError(f"the folder cannot be read ({error.strerror})", file=path, mend=mend) from None
+                if error.errno != errno.ELOOP:
+                    problem = f"the folder cannot be read ({error.strerror})"
+                    raise DataError(problem, file=path, mend="Check the disk") from None
+                self._listed[folder] = {}  # whoever misses a file there is told of the link by `near`
         return self._listed[folder]
 
     def holds(self, path: str) -> bool:
@@ -73,22 +77,33 @@ class Tree:
 
     def instead(self, path: str) -> str:
         """What there is in place of a file that is missing, for an error message."""
-        alike = self._alike(path)
-        if alike:
-            return f"{self.root / alike} is there: names differ in upper and lower case"
-        first = path.partition("/")[0]
-        for inner in (name for name, is_folder in self.entries("").items() if is_folder):
-            if self.entries(inner).get(first):
-                return f"{self.root / inner / first} is there: the tree lies one level too deep"
+        near = self.near(path)
+        if near:
+            return near
         folder = PurePosixPath(path).parent.as_posix()
         while folder != "." and not self.entries(folder):
-            if (self.root / folder).is_dir():
+            if os.path.isdir(self.root / folder):
                 break
             folder = PurePosixPath(folder).parent.as_posix()
         folder = "" if folder == "." else folder
         names = sorted(name + "/" * is_folder for name, is_folder in self.entries(folder).items())
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return f"{self.root / folder} holds {shown or 'nothing'}"
+
+    def near(self, path: str) -> str:
+        """A link or another name that explains why a file or folder is not found; "" where there is none."""
+        above = [self.root / parent for parent in reversed(PurePosixPath(path).parents)]
+        broken = next(filter(None, map(broken_link, [*above, self.root / path])), "")
+        if broken:
+            return broken
+        alike = self._alike(path)
+        if alike:
+            return f"{self.root / alike} is there: names differ in upper and lower case"
+        first = path.partition("/")[0]
+        for inner in (name for name, is_folder in self.entries("").items() if is_folder):
+            if os.path.isdir(self.root / inner / first):  # one that may not be looked into has none
+                return f"{self.root / inner / first} is there: the tree lies one level too deep"
+        return ""
 
     def _alike(self, path: str) -> str:
         """The path of a file that differs in upper and lower case alone, "" if there is none."""

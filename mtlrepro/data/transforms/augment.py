@@ -95,14 +95,24 @@ def random_rescale_cut(sample: Sample, size: tuple[int, int], tasks: Tasks, draw
     """
     low, high = rescale.FACTORS
     moved = rescale.rescale_sample(sample, low + (high - low) * draws.uniform(), tasks)
-    available = moved["image"].shape[-2:]
-    classes = rescale.resize_floored(sample["semseg"], available) if "semseg" in sample else None
+    available, classes = moved["image"].shape[-2:], moved.get("semseg")
+    if classes is None and "semseg" in sample:
+        classes = rescale.resize_floored(sample["semseg"], available)
     return cut_sample(moved, draw_place(available, size, draws, classes), size, tasks)
 
 
 def random_cut(sample: Sample, size: tuple[int, int], tasks: Tasks, draws: Draws) -> Sample:
-    """Cut to the network's input size at a random place; a `Step`."""
-    return cut_sample(sample, draw_place(sample["image"].shape[-2:], size, draws), size, tasks)
+    """Cut to the network's input size at a random place; a `Step`.
+
+    Raises:
+        SpecError: the sample has that size already, because its reader took it for want of another one.
+    """
+    available = sample["image"].shape[-2:]
+    if tuple(available) == tuple(size):
+        problem = f"samples have the network's size, {size[0]}×{size[1]}, before they are cut to it"
+        mend = "Give options size = [512, 1024], what pictures are resized to before the cut"
+        raise SpecError(problem, field="data.options", mend=mend)
+    return cut_sample(sample, draw_place(available, size, draws), size, tasks)
 
 
 def random_colours(sample: Sample, size: tuple[int, int], tasks: Tasks, draws: Draws) -> Sample:
@@ -119,10 +129,12 @@ AUGMENTATIONS: Mapping[str, Augmentation] = _Augmentations(
     none=Augmentation(),
     flip=Augmentation(flip=True),  # DenseMTL, supervised
     flip_photo=Augmentation(flip=True, photometric=True),
-    flip_zoom=Augmentation(flip=True, zoom=True),  # MTI-Net, appendix A.2; MT-CP on NYUD-v2
+    # MTI-Net, appendix A.2. MT-CP on NYUD-v2 too, but for its cubic image and its normals of the nearest pixel.
+    flip_zoom=Augmentation(flip=True, zoom=True),
     crop_photo=Augmentation(crop=True, photometric=True),  # JTR on NYU-v2, public reference implementation
     flip_crop_photo=Augmentation(flip=True, crop=True, photometric=True),  # and on Cityscapes
-    flip_rotate=Augmentation(steps=(random_flip, random_rotation), fit="cubic"),  # MTI-Net and MT-CP on PASCAL-Context
+    # MTI-Net on PASCAL-Context. MT-CP too, but for its normals of the nearest pixel.
+    flip_rotate=Augmentation(steps=(random_flip, random_rotation), fit="cubic"),
     scale_flip_distort=Augmentation(
         steps=(random_rescale_cut, random_flip, random_colours), fit="pad"
     ),  # InvPT, ATRC, 3D-aware
@@ -165,7 +177,7 @@ def make_views(
         the sample's dtype. Views may share tensors with each other and with the sample.
 
     Raises:
-        SpecError: this augmentation does not make several views.
+        SpecError: this augmentation does not make several views, or cuts samples that have the network's size.
         DataError: a native sample does not fit the network's input size.
     """
     augmentation.check(count)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtlrepro.data.sample import Sample
-from mtlrepro.data.transforms.geometry import MIRROR, Resize, axis_map, kept, moved_geometry, resized_geometry
+from mtlrepro.data.transforms.geometry import MIRROR, axis_map, kept, moved_geometry, resized_geometry
 
 if TYPE_CHECKING:
     from mtlrepro.tasks.base import Task
@@ -83,10 +83,10 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     return in_dtype_of(image, resized)
 
 
-def resize_sample(sample: Sample, size: tuple[int, int], tasks: Tasks, resize: Resize = resize_image) -> Sample:
+def resize_sample(sample: Sample, size: tuple[int, int], tasks: Tasks) -> Sample:
     """A sample at another size, with `image`, the labels of `tasks` and the camera only. Label values do not change.
 
-    The image is resized as `resize` does, bilinearly with antialiasing. Labels follow their task's `resampling`:
+    The image is resized by `resize_image`. Labels follow their task's `resampling`:
 
     - "nearest": the pixel whose area holds the destination pixel's centre.
     - "bilinear": vector labels, (0, 0, 0) = invalid. Interpolated and scaled back to unit length; invalid where
@@ -99,14 +99,13 @@ def resize_sample(sample: Sample, size: tuple[int, int], tasks: Tasks, resize: R
         sample: `image` (3, H, W), uint8 or float32 in [0, 1], and labels of the same size.
         size: destination (height, width).
         tasks: name -> task of the labels to keep.
-        resize: how images are resized.
     """
     image = sample["image"]
     if tuple(image.shape[-2:]) == tuple(size):
         return kept(sample, tasks)
     labels = {name: _RESIZE[task.resampling](sample[name], size) for name, task in tasks.items()}
-    camera = resized_geometry(sample, size, resize, _resize_nearest)
-    return {"image": resize(image, size), **labels, **camera}
+    camera = resized_geometry(sample, size, resize_image, _resize_nearest)
+    return {"image": resize_image(image, size), **labels, **camera}
 
 
 def in_dtype_of(image: Tensor, values: Tensor) -> Tensor:

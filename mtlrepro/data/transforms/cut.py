@@ -38,6 +38,7 @@ def draw_place(
 
     top, left = place()
     if classes is not None:
+        classes = classes.cpu()  # one copy: judged on a GPU, every place would be waited for
         for _ in range(ROUNDS):
             if varied(classes[top : top + size[0], left : left + size[1]]):
                 break

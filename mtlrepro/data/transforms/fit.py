@@ -7,6 +7,8 @@
 | pad    | as they are, in the middle of a larger canvas                    | cut out again: metrics at native size  |
 | keep   | samples have the size already; evaluation images go in uncropped | resized if the label has another size  |
 
+Labels of training samples are resized as `resize_sample` and, for "cubic", `resize_sample_cubic` tell. With "keep" the
+augmentation cuts samples of the size that the reader resized them to, and evaluation sees whole pictures of that size.
 The canvas has ImageNet's mean colour, which is exactly 0 once normalised ("imagenet"); labels are invalid there.
 """
 
@@ -19,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtlrepro.data.sample import IMAGENET_MEAN, Sample, scaled
-from mtlrepro.data.transforms.basic import in_dtype_of, resize_image, resize_sample
-from mtlrepro.data.transforms.geometry import axis_map, kept, moved_geometry
+from mtlrepro.data.transforms.basic import in_dtype_of, renormalise, resize_image, resize_sample
+from mtlrepro.data.transforms.geometry import axis_map, kept, moved_geometry, resized_geometry
+from mtlrepro.data.transforms.rescale import resize_floored
 from mtlrepro.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,8 +37,25 @@ def resize_cubic(image: Tensor, size: Size) -> Tensor:
     """(C, H, W), uint8 or float32 in [0, 1], to (C, *size), same dtype: cubic, half-pixel centres, no antialiasing."""
     if tuple(image.shape[-2:]) == tuple(size):
         return image
-    resized = F.interpolate(image[None].float(), size=tuple(size), mode="bicubic", align_corners=False)[0]
-    return in_dtype_of(image, resized)
+    return in_dtype_of(image, _cubic(image.float(), size))
+
+
+def resize_sample_cubic(sample: Sample, size: Size, tasks: Tasks) -> Sample:
+    """`image` (`resize_cubic`), the labels of `tasks` and the camera of a sample at (height, width), as in MTI-Net.
+
+    Labels take OpenCV's nearest pixel (`mtlrepro.data.transforms.rescale.resize_floored`), thin edges too. Vectors are
+    interpolated cubically and scaled back to unit length, and are invalid where the nearest pixel is. In the public
+    reference implementation what is interpolated between valid and invalid vectors counts, too, and a rotation before
+    this does not yet scale vectors back (`mtlrepro.data.transforms.affine`).
+    """
+    if tuple(sample["image"].shape[-2:]) == tuple(size):
+        return kept(sample, tasks)
+    labels = {
+        name: (_vectors_cubic if task.resampling == "bilinear" else resize_floored)(sample[name], size)
+        for name, task in tasks.items()
+    }
+    camera = resized_geometry(sample, size, resize_cubic, resize_floored)
+    return {"image": resize_cubic(sample["image"], size), **labels, **camera}
 
 
 def pad_image(image: Tensor, size: Size) -> Tensor:
@@ -92,6 +112,14 @@ class Fit(NamedTuple):
     prediction: Callable[[Tensor, Sequence[int]], Tensor]
 
 
+def _cubic(maps: Tensor, size: Size) -> Tensor:
+    return F.interpolate(maps[None], size=tuple(size), mode="bicubic", align_corners=False)[0]
+
+
+def _vectors_cubic(label: Tensor, size: Size) -> Tensor:
+    return renormalise(_cubic(label, size), resize_floored((label != 0).any(0), size))
+
+
 def _of_size(sample: Sample, size: Size, tasks: Tasks) -> Sample:
     found = tuple(sample["image"].shape[-2:])
     if found != tuple(size):
@@ -106,7 +134,7 @@ def _whole(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 FITS: dict[str, Fit] = dict(
     resize=Fit(resize_sample, resize_image, _whole),
-    cubic=Fit(lambda sample, size, tasks: resize_sample(sample, size, tasks, resize_cubic), resize_cubic, _whole),
+    cubic=Fit(resize_sample_cubic, resize_cubic, _whole),
     pad=Fit(pad_sample, pad_image, cut_centre),
     keep=Fit(_of_size, _whole, _whole),
 )

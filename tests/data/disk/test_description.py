@@ -172,6 +172,19 @@ def test_unknown_names_suggest_known_ones(tmp_path, old, new, field, hint):
             "cannot be numb",
         ),
         ("[tasks.semseg]", "[about]\ntrain = '9'\n[tasks.semseg]", "about.train", "expected int, got '9'"),
+        (
+            "[tasks.semseg]",
+            "[splits]\ntrain = ['a', '../b']\n[tasks.semseg]",
+            "splits.train",
+            "'../b' is no path below",
+        ),
+        ("[tasks.semseg]", "[splits]\ntrain = ['/a']\n[tasks.semseg]", "splits.train", "'/a' is no path below"),
+        ("[tasks.semseg]", "[splits]\ntrain = '..'\n[tasks.semseg]", "splits.train", "'..' is no path below"),
+        ("image/{split}/{id}.png", "../{split}/{id}.png", "image", "is no path below root"),
+        ("image/{split}/{id}.png", "{split}\\\\{id}.png", "image", "is no path below root"),
+        ("semseg/{split}/{id}.png", "a/../../{split}/{id}.png", "tasks.semseg.path", "is no path below root"),
+        ("depth/{split}/{id}.png", "{split}/\\u0000{id}.png", "tasks.depth.path", "is no path below root"),
+        ("[tasks.semseg]", "[files]\npose = '{id}/../../x'\n[tasks.semseg]", "files.pose", "is no path below root"),
         ("unit = 0.001", "unit = 1\nlimit = 0", "tasks.depth.limit", "0 leaves no value valid"),
         ("unit = 0.001", f"unit = 1\n{TEXTURE}", "tasks.texture.deviation", "missing"),
         ("unit = 0.001", 'unit = 1\n[tasks.texture]\npath = "{id}.npy"', "tasks.texture.path", "is not a .png file"),
@@ -282,6 +295,15 @@ def test_how_far_a_boundary_may_be_off(tmp_path, source):
         error = refused(tmp_path, edges + f"tolerance = {value}")
         assert error.field == "tasks.edges.tolerance"
     assert refused(tmp_path, GOOD + "tolerance = 0.01").field == "tasks.depth"
+
+
+def test_a_unit_that_is_said_and_one_that_is_not(tmp_path):
+    text = GOOD.replace(DEPTH_PATH, 'path = "depth/{split}/{id}.npy"')
+    plain, said = load(written(tmp_path, text)), load(written(tmp_path, text + "\nunit = 1"))
+    assert (plain.tasks["depth"].unit, said.tasks["depth"].unit) == (None, 1.0)
+    assert plain.tasks["depth"].scale == said.tasks["depth"].scale == 1.0
+    assert plain.digest() == said.digest()  # samples are the same
+    assert load(written(tmp_path, text + "\nunit = 2")).digest() != said.digest()
 
 
 def test_stored_ids_by_a_map(tmp_path):

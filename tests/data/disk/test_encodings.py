@@ -5,6 +5,7 @@ import pickle
 import struct
 import zlib
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -232,8 +233,8 @@ def test_depth_in_one_channel_of_sixteen_bits(tmp_path, channels):
 
 
 def test_a_channel_of_eight_bits(tmp_path):
-    assert np.array_equal(read(saved(tmp_path, RGB), "depth", channel=2).numpy(), RGB[..., 2])
-    assert np.array_equal(read(saved(tmp_path, IDS), "depth", channel=0).numpy(), IDS)
+    assert np.array_equal(read(saved(tmp_path, RGB), "depth", unit=1.0, channel=2).numpy(), RGB[..., 2])
+    assert np.array_equal(read(saved(tmp_path, IDS), "depth", unit=1.0, channel=0).numpy(), IDS)
 
 
 @pytest.mark.parametrize("task", ["semseg", "depth"])
@@ -385,6 +386,110 @@ def test_wrong_dtypes_and_shapes(tmp_path, task, array):
     error = refused(saved(tmp_path, array, "0.npy"), task)
     assert error.field == task
     assert f"array of shape {array.shape} and dtype {array.dtype}, expected (H, W" in error.problem
+
+
+@pytest.mark.parametrize("name", ["0.npy", "0.h5"])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int64, bool])
+def test_whole_numbers_of_no_unit_are_no_metres(tmp_path, name, dtype):
+    stored = (IDS * np.uint16(900)).astype(dtype)
+    file = tmp_path / name
+    if name == "0.npy":
+        np.save(file, stored)
+    else:
+        with h5py.File(file, "w") as stream:
+            stream["depth"] = stored
+    error = refused(file, "depth")
+    assert error.field == "depth"
+    assert f"whole numbers ({stored.dtype})" in error.problem
+    assert f"Add unit = 0.001 to [tasks.depth] of {tmp_path / 'toy.toml'} if they are millimetres" in error.mend
+    assert np.array_equal(read(file, "depth", unit=1.0).numpy(), stored.astype(np.float32))
+
+
+# what is in a file must be what its name says, and in the file itself
+
+
+@pytest.mark.parametrize(("form", "name"), [("JPEG", "0.png"), ("PNG", "0.jpg"), ("EPS", "0.png"), ("BMP", "0.jpeg")])
+def test_another_format_under_this_name(tmp_path, form, name):
+    file = tmp_path / name
+    Image.fromarray(RGB).save(file, form)
+    error = refused(file, "image")
+    expected = "PNG" if name == "0.png" else "JPEG"
+    assert error.problem == f"cannot be read (not a {expected} file)"
+    assert "of another format than its name says" in error.mend
+
+
+def test_a_jpeg_is_no_label_map(tmp_path):
+    Image.fromarray(np.zeros((H, W), np.uint8)).save(tmp_path / "0.png", "JPEG")
+    assert "not a PNG file" in refused(tmp_path / "0.png", "semseg").problem
+
+
+def _external(stream, other):
+    stream["depth"] = h5py.ExternalLink(other, "depth")
+
+
+def _soft(stream, other):
+    stream["far"] = np.ones((H, W), np.float32)
+    stream["depth"] = h5py.SoftLink("/far")
+
+
+def _elsewhere(stream, other):
+    stream.create_dataset("depth", (H, W), np.float32, external=[(other, 0, h5py.h5f.UNLIMITED)])
+
+
+def _virtual(stream, other):
+    layout = h5py.VirtualLayout((H, W), np.float32)
+    layout[:] = h5py.VirtualSource(other, "depth", (H, W))
+    stream.create_virtual_dataset("depth", layout)
+
+
+def _group(stream, other):
+    stream.create_group("depth")
+
+
+def _text(stream, other):
+    stream["depth"] = "far"
+
+
+@pytest.mark.parametrize(
+    ("write", "problem"),
+    [
+        (_external, "is a link, not an array of this file"),
+        (_soft, "is a link, not an array of this file"),
+        (_elsewhere, "its values lie in another file"),
+        (_virtual, "its values lie in another file"),
+        (_group, "no such array; the file holds depth"),
+        (_text, "array of shape () and dtype object, expected (H, W) numbers"),
+    ],
+)
+def test_hdf5_values_come_from_the_file_itself(tmp_path, write, problem):
+    other = tmp_path / "secret.h5"
+    with h5py.File(other, "w") as stream:
+        stream["depth"] = np.ones((H, W), np.float32)
+    with h5py.File(tmp_path / "0.h5", "w") as stream:
+        write(stream, str(other))
+    error = refused(tmp_path / "0.h5", "depth")
+    assert error.field == "depth"
+    assert error.problem == problem
+
+
+def test_hdf5_arrays_of_other_axes_are_not_read(tmp_path):
+    with h5py.File(tmp_path / "0.h5", "w") as stream:  # 4 TB, none of them written
+        stream.create_dataset("depth", (1 << 20, 1 << 20, 1, 1), np.float32, chunks=(16, 16, 1, 1))
+    assert "expected (H, W) numbers" in refused(tmp_path / "0.h5", "depth").problem
+
+
+@pytest.mark.parametrize("name", ["0.png", "0.npy", "0.h5"])
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, name):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    file = tmp_path / name
+    monkeypatch.setattr(Image, "open", refuse)  # whoever runs the tests may be allowed everything
+    monkeypatch.setattr(type(file), "open", refuse)
+    monkeypatch.setattr(h5py, "File", refuse)
+    error = refused(file, "depth", unit=1.0)
+    assert error.problem == "cannot be read (Permission denied)"
+    assert "chmod u+r" in error.mend
 
 
 class Trap:

@@ -10,7 +10,7 @@ from PIL import Image
 from mtlrepro.data.disk.description import load
 from mtlrepro.data.disk.encodings import boundaries
 from mtlrepro.data.disk.folder import Folder
-from mtlrepro.data.disk.marker import Marker, write_marker
+from mtlrepro.data.disk.marker import NAME, Marker, write_marker
 from mtlrepro.errors import DataError, SpecError
 
 H, W = 6, 8
@@ -140,6 +140,36 @@ def test_id_lists_keep_their_order(street):
     error = refused(street)
     assert error.problem.startswith("no such file; ")
     assert "correct splits.train" in error.mend
+
+
+@pytest.mark.parametrize(
+    "name", ["../../zz", "s/../0", "/0", "./0", "s/./0", ".", "..", "s\\0", "..\\0", "0\0", "s/\x7f0"]
+)
+def test_ids_that_are_no_paths_below_the_images(street, name):
+    edited(street, ("[tasks.semseg]", '[splits]\ntrain = "train.txt"\n[tasks.semseg]'))
+    for kind, end in (("image", "png"), ("semseg", "png"), ("depth", "npy")):
+        (street.parent / kind / "train/s").mkdir()
+        shutil.copy(street.parent / kind / f"train/0.{end}", street.parent / kind / f"zz.{end}")
+    (street.parent / "train.txt").write_text(f"5\n{name}\n")
+    error = refused(street)
+    assert (error.file, error.field) == (street.parent / "train.txt", "line 2")
+    assert error.problem == f"{name!r} is no id"
+    assert error.mend.startswith("An id is a path below the folder of the images")
+
+
+def test_a_list_that_cannot_be_opened(street, monkeypatch):
+    edited(street, ("[tasks.semseg]", '[splits]\ntrain = "a\\u0000.txt"\nval = "val.txt"\n[tasks.semseg]'))
+    assert refused(street).problem.startswith("cannot be read (embedded null")
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    described = load(street)
+    monkeypatch.setattr("mtlrepro.data.disk.folder.marker_of", lambda root, name: None)
+    monkeypatch.setattr(type(street), "read_text", refuse)  # whoever runs the tests may be allowed everything
+    error = refused(described, "val")
+    assert error.problem == "cannot be read (Permission denied)"
+    assert "chmod u+r" in error.mend
 
 
 def test_a_missing_root(street, tmp_path):
@@ -280,6 +310,31 @@ def test_lists_that_are_swapped_or_share_an_image(street):
         Folder.check(street)
     (street.parent / "val.txt").write_text("3\n4\n")
     assert Folder.check(street) == street.parent
+
+
+def test_a_marker_of_another_dataset_is_refused(street):
+    write_marker(street.parent, Marker("taskonomy", {"train": 8, "val": 4}, (32, 32), 0))
+    error = refused(street)
+    assert (error.file, error.field) == (street.parent / NAME, "dataset")
+    assert "copy of 'taskonomy', which is not 'tiny'" in error.problem
+
+
+def test_a_marker_counts_every_split(street):
+    write_marker(street.parent, Marker("tiny", {"train": 8}, (32, 32), 0))
+    assert len(Folder(street, "train")) == 8
+    error = refused(street, "val")
+    assert error.problem == "the val split has 4 samples, expected 0"
+    assert "data synthesize" in error.mend
+
+
+def test_a_split_of_folders_says_how_to_leave_a_sample_out(street):
+    edited(street, ("[tasks.semseg]", "[splits]\ntrain = ['train']\nval = ['val']\n[tasks.semseg]"))
+    edited(street, ("image/{split}/", "image/"), ("semseg/{split}/", "semseg/"), ("depth/{split}/", "depth/"))
+    assert Folder(street, "train").ids[0] == "train/0"
+    (street.parent / "semseg/train/5.png").unlink()
+    error = refused(street)
+    assert error.file == street.parent / "semseg/train/5.png"
+    assert error.mend.endswith("a sample without all of its files can be left out by removing its image")
 
 
 def test_a_synthetic_copy_has_counts_of_its_own(street):

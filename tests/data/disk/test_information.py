@@ -1,9 +1,13 @@
+import json
+
 import pytest
 
 from mtlrepro.data import DATASETS, description_file
 from mtlrepro.data.disk.description import load
 from mtlrepro.data.disk.information import inform, overview
+from mtlrepro.data.disk.origin import PREPARED
 from mtlrepro.data.disk.prepare import PREPARATIONS
+from mtlrepro.data.disk.prepare.record import NAME, new_record
 from mtlrepro.data.disk.synthesize import WRITERS, synthesize
 from mtlrepro.errors import DataError, SpecError
 
@@ -17,6 +21,7 @@ def test_a_dataset_on_disk_says_where_it_comes_from_and_where_it_goes(name):
     assert d.origin["url"].startswith("https://")
     assert d.origin["title"] in text
     assert "licence:" in text
+    assert "  size:" in text
     assert f"Put the folder {d.root} into" in " ".join(text.split())
     assert f"mtlrepro data check {name}" in text
     assert all(pattern in text for pattern in (d.image, *(t.path for t in d.tasks.values() if t.path)))
@@ -67,5 +72,35 @@ def test_the_overview_says_what_is_here(tmp_path, monkeypatch):
     assert "795/654" in rows["nyuv2_13"]
     assert "(a synthetic copy)" in rows["nyuv2_13"]
     assert "generated" in rows["scenes"]
-    assert "no: not found" in rows["nyuv2"]
-    assert "no: not found: no folder of datasets is known" in overview()
+    assert f"{tmp_path / 'NYUD_MT'} (not found)" in rows["nyuv2"]
+    assert overview().splitlines()[-1].startswith("No folder of datasets is known: set MTLREPRO_DATA")
+
+
+def test_the_overview_opens_no_dataset(tmp_path, monkeypatch):
+    """Readers may take minutes to find their samples."""
+    synthesize("nyuv2_video", tmp_path, {"train": 2}, (32, 48))
+    monkeypatch.setattr("mtlrepro.data.disk.folder.Folder.__init__", lambda *a, **k: pytest.fail("opened"))
+    rows = {line.split()[0]: line for line in overview(tmp_path).splitlines()}
+    assert rows["nyuv2_video"].endswith("nyu_data (a synthetic copy)")
+
+
+def test_the_overview_tells_copies_apart(tmp_path):
+    synthesize("cityscapes", tmp_path, {"train": 1, "val": 1}, (32, 64))
+    (tmp_path / "nyuv2" / "train").mkdir(parents=True)
+    (tmp_path / "nyuv2" / NAME).write_text(json.dumps(new_record("nyuv2_13", {})))
+    (tmp_path / "NYUD_MT" / "images").mkdir(parents=True)
+    (tmp_path / "cityscapes2").mkdir()
+    (tmp_path / "cityscapes2/mtlrepro-synthetic.json").write_text("{")
+    rows = {line.split()[0]: line for line in overview(tmp_path).splitlines()}
+    assert rows["cityscapes"].endswith(f"{tmp_path / 'cityscapes'} (a synthetic copy)")
+    assert "(a synthetic copy of cityscapes, lacks leftImg8bit_sequence)" in rows["cityscapes_sequence"]
+    assert rows["nyuv2_13"].endswith(f"({PREPARED})")
+    assert "(lacks segmentation, lacks normals, lacks edge, lacks depth, lacks gt_sets)" in rows["nyuv2"]
+    assert "damaged" in rows["cityscapes_7"]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_options_are_told_without_a_module_to_look_into(name):
+    options = inform(name).partition("Options of the reader:")[2]
+    assert "mtlrepro." not in options
+    assert "see `" not in options

@@ -94,3 +94,37 @@ def test_of_very_many_files_names_and_sizes_count(tmp_path: Path, monkeypatch: p
     (tmp_path / "1.npy").write_bytes(b"")
     with pytest.raises(DataError, match="the file is empty"):
         digest_files(tmp_path, names)
+
+
+@pytest.mark.parametrize("name", WRITE)
+def test_no_permission_is_no_damage(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    file = tmp_path / name
+    WRITE[name](file)
+    for opener in ("open", "read_bytes"):  # whoever runs the tests may be allowed everything
+        monkeypatch.setattr(type(file), opener, refuse)
+    monkeypatch.setattr(h5py, "File", refuse)
+    for look in (lambda: check_intact(file), lambda: digest_files(tmp_path, [name])):
+        with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)") as caught:
+            look()
+        assert caught.value.file == file
+        assert "chmod u+r" in caught.value.mend
+
+
+def test_a_file_that_may_not_even_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "stat", refuse)
+    with pytest.raises(DataError, match="Permission denied") as caught:
+        digest_files(Path(tmp_path), ["a.npy"])
+    assert "chmod u+rx" in caught.value.mend
+
+
+@pytest.mark.parametrize(("form", "name"), [("JPEG", "a.png"), ("PNG", "a.jpg"), ("EPS", "a.png")])
+def test_another_format_under_this_name(form: str, name: str, tmp_path: Path) -> None:
+    Image.fromarray(ARRAY).save(tmp_path / name, form)
+    with pytest.raises(DataError, match=r"not a (PNG|JPEG) file"):
+        check_intact(tmp_path / name)

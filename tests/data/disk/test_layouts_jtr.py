@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -227,6 +228,14 @@ KINDS = {
 }
 
 
+DOMAINS = {"segment_semantic": "segmentsemantic"}
+"""What names say where it is not the folder, as public loaders of Omnidata's download expect them."""
+
+
+def ending(kind, suffix):
+    return f"_domain_{DOMAINS.get(kind, kind)}.png" if suffix else ".png"
+
+
 def write_taskonomy(root, d, suffix):
     """Views of every building of both splits; returns what was stored, by (building, view) and kind."""
     random, stored = np.random.default_rng(1), {}
@@ -248,8 +257,7 @@ def write_taskonomy(root, d, suffix):
                 arrays["depth_zbuffer"][0, :3] = 8192, 65535, 8191
                 arrays["normal"][0, 0] = 200, 200, 200  # no direction, and not to be read as one
                 for kind, array in arrays.items():
-                    name = f"point_{7 - view}_view_{view}" + (f"_domain_{kind}" if suffix else "")
-                    file = root / kind / building / f"{name}.png"
+                    file = root / kind / building / f"point_{7 - view}_view_{view}{ending(kind, suffix)}"
                     file.parent.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(array).save(file)
                 stored[building, view] = arrays
@@ -271,8 +279,7 @@ def breakable(buildings, tmp_path):
     shutil.copytree(root / "taskonomy", tmp_path / "taskonomy")
 
     def file(kind):
-        end = f"_domain_{kind}" if suffix else ""
-        return tmp_path / "taskonomy" / kind / "ihlen" / f"point_7_view_0{end}.png"
+        return tmp_path / "taskonomy" / kind / "ihlen" / f"point_7_view_0{ending(kind, suffix)}"
 
     return d, tmp_path, file
 
@@ -316,6 +323,30 @@ def test_a_view_keeps_its_native_size_and_its_order(buildings):
     names = Folder(d, "train", root, length=3).ids
     assert names == ["allensville/point_6_view_1", "allensville/point_7_view_0", "beechwood/point_6_view_1"]
     assert {tensor.shape[-2:] for tensor in Folder(d, "train", root)[0].values()} == {(H, W)}
+
+
+def test_names_of_class_maps_that_say_the_folder_are_read_too(breakable):
+    d, root, file = breakable
+    before = Folder(d, "val", root)[0]["semseg"]
+    file("segment_semantic").rename(file("segment_semantic").with_name("point_7_view_0_domain_segment_semantic.png"))
+    val = Folder(d, "val", root)
+    assert val.path_of("semseg", val.ids[0]).endswith("_domain_segment_semantic.png")
+    assert torch.equal(val[0]["semseg"], before)
+
+
+def test_omnidata_s_level_between_domain_and_building_is_taken_out_by_the_commands(breakable):
+    """The shell commands of `mtlrepro data info taskonomy`, on a tree as that download is."""
+    d, root, _ = breakable
+    folder = root / "taskonomy"
+    for domain in list(folder.iterdir()):
+        domain.rename(root / "aside")
+        domain.mkdir()
+        (root / "aside").rename(domain / "taskonomy")
+    error = refused(lambda: Folder(d, "val", root))
+    assert str(folder / "rgb") in error.problem
+    (command,) = [line for line in d.origin["get"].splitlines() if line.startswith("  for ")]
+    subprocess.run(["bash", "-euc", command], cwd=folder, check=True)
+    assert Folder.check(d, root) == folder
 
 
 @pytest.mark.parametrize(

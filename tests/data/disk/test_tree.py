@@ -79,6 +79,35 @@ def test_what_there_is_in_place_of_a_missing_file(root: Path, sought: str, inste
     assert Tree(root).instead(sought) == instead.format(root=root)
 
 
+@pytest.mark.parametrize(
+    ("link", "to", "sought", "why"),
+    [
+        ("images/c.jpg", "deleted.jpg", "images/c.jpg", "leads nowhere"),
+        ("images/c.jpg", "a.jpg/x", "images/c.jpg", "leads nowhere"),
+        ("images/c.jpg", "c.jpg", "images/c.jpg", "leads in a circle"),
+        ("normals", "/gone/normals", "normals/a.jpg", "leads nowhere"),
+        ("normals", "normals", "normals/far/a.jpg", "leads in a circle"),
+    ],
+)
+def test_links_that_lead_nowhere_are_named(root: Path, link: str, to: str, sought: str, why: str) -> None:
+    (root / link).symlink_to(to)
+    tree = Tree(root)
+    assert not tree.holds(sought)
+    assert tree.instead(sought) == f"{root / link} is a link that {why}: remove or correct it"
+
+
+def test_a_folder_beside_that_may_not_be_read_is_no_obstacle(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "depth":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert Tree(root).instead("images/c.jpg") == f"{root}/images holds a.jpg, b.jpg"
+
+
 def test_long_listings_are_cut(root: Path) -> None:
     for i in range(9):
         (root / f"images/{i}.jpg").write_text("")

@@ -12,6 +12,7 @@ from toy_samples import TOY, same, sample, unit_or_zero
 from mtlrepro.data.draws import Draws
 from mtlrepro.data.sample import DatasetInfo, normalise, stack
 from mtlrepro.data.transforms import distort as distort_module
+from mtlrepro.data.transforms import rescale
 from mtlrepro.data.transforms.affine import rotate_sample
 from mtlrepro.data.transforms.augment import AUGMENTATIONS, make_views
 from mtlrepro.data.transforms.basic import flip_sample
@@ -151,7 +152,7 @@ def test_steps_and_their_order(name):
 
 @given(st.sampled_from(sorted(NATIVE)), st.tuples(st.integers(4, 24), st.integers(4, 24)), keys)
 def test_views_have_the_size_of_the_network_and_valid_labels(name, native, key):
-    size = {"distort": (24, 24), "flip_cut": (4, 4)}.get(name, (12, 18))
+    size = {"distort": (24, 24), "flip_cut": (3, 4)}.get(name, (12, 18))
     toy = sample(*native, key % 50)
     before = {field: value.clone() for field, value in toy.items()}
     ((view, _),) = make_views({**toy, "unknown": torch.zeros(1)}, NATIVE[name], TOY, Draws("views", key), size=size)
@@ -183,8 +184,9 @@ def test_hidden_labels_stay_hidden(name, key):
 def test_images_of_an_augmentation_have_one_dtype():
     expected = dict.fromkeys(NATIVE, torch.float32) | {"flip_cut": torch.uint8}
     for name, dtype in expected.items():
+        toy = sample(10, 9) if name == "flip_cut" else sample(9, 9)
         seen = {
-            make_views(sample(9, 9), NATIVE[name], TOY, Draws("dtype", key), size=(9, 9))[0][0]["image"].dtype
+            make_views(toy, NATIVE[name], TOY, Draws("dtype", key), size=(9, 9))[0][0]["image"].dtype
             for key in range(8)
         }
         assert seen == {dtype}
@@ -227,8 +229,29 @@ def test_samples_that_do_not_fit_are_refused():
         make_views(toy, AUGMENTATIONS["flip_cut"], TOY, Draws(0), size=(10, 12))
 
 
+def test_cuts_of_samples_that_have_the_size_already_are_refused():
+    """They would be no cuts: the reader has squeezed whole pictures to the size of the cut."""
+    mend = r"Give options size = \[512, 1024\], what pictures are resized to before the cut"
+    for size in ((9, 12), None):
+        with pytest.raises(SpecError, match=rf"data\.options: samples have the network's size, 9×12, .*{mend}"):
+            make_views(sample(9, 12), AUGMENTATIONS["flip_cut"], TOY, Draws(0), size=size)
+    ((view, _),) = make_views(sample(9, 13), AUGMENTATIONS["flip_cut"], TOY, Draws(0), size=(9, 12))
+    assert view["image"].shape == (3, 9, 12)
+
+
+def test_class_ids_are_rescaled_once(monkeypatch):
+    resized = []
+    monkeypatch.setattr(
+        rescale, "resize_floored", lambda maps, size: resized.append(maps) or resize_floored(maps, size)
+    )
+    for tasks, labels in ((TOY, 4), ({"depth": TOY["depth"]}, 2)):
+        resized.clear()
+        make_views(sample(9, 12), NATIVE["scale_flip_distort"], tasks, Draws(0), size=(24, 24))
+        assert len(resized) == labels
+
+
 def test_without_a_size_samples_keep_theirs():
-    for name in NATIVE:
+    for name in set(NATIVE) - {"flip_cut"}:
         ((view, window),) = make_views(sample(9, 12), AUGMENTATIONS[name], TOY, Draws(0))
         assert window == Window.whole((9, 12))
         assert view["image"].shape == (3, 9, 12)

@@ -64,6 +64,24 @@ def test_which_cuts_are_varied(label, expected):
     assert varied(label) is expected
 
 
+class Remote:
+    """Class ids on a device: to look at them is to wait for it."""
+
+    def __init__(self, label):
+        self.label, self.copies = label, 0
+
+    def cpu(self):
+        self.copies += 1
+        return self.label
+
+
+def test_classes_are_copied_to_the_host_once():
+    label = torch.zeros(9, 9, dtype=torch.uint8)
+    remote = Remote(label)
+    assert draw_place((9, 9), (4, 4), Draws("remote"), remote) == draw_place((9, 9), (4, 4), Draws("remote"), label)
+    assert remote.copies == 1
+
+
 def test_places_are_drawn_until_the_cut_is_varied_but_not_for_ever():
     """Ten places are judged, the eleventh is taken; without classes the first is."""
     label = torch.zeros(9, 9, dtype=torch.uint8)

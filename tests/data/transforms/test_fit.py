@@ -1,11 +1,13 @@
 """How pictures get the network's input size: padding that is exactly 0 once normalised, and its inverse."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_samples import TOY, same, sample
+from toy_samples import TOY, same, sample, unit_or_zero
 
 from mtlrepro.data.sample import DatasetInfo, normalise, scaled, stack
 from mtlrepro.data.transforms.basic import resize_image, resize_sample
@@ -72,6 +74,53 @@ def test_cubic_images(old, new, seed):
     floats = resize_cubic(image / 255, new)
     assert (floats * 255 - exact).abs().max() < 1e-3
     assert 0 <= floats.min() <= floats.max() <= 1
+
+
+def kernel(d):
+    d = abs(d)
+    if d <= 1:
+        return 1.25 * d**3 - 2.25 * d**2 + 1
+    return -0.75 * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0
+
+
+def cubic_matrix(n, m):
+    """(m, n) float64: how much of each old pixel is in each new one; beyond the border the last is repeated."""
+    weights = torch.zeros(m, n, dtype=torch.float64)
+    for i in range(m):
+        at = (i + 0.5) * n / m - 0.5
+        for k in range(math.floor(at) - 1, math.floor(at) + 3):
+            weights[i, min(max(k, 0), n - 1)] += kernel(at - k)
+    return weights
+
+
+@given(sizes, sizes, st.integers(0, 99))
+def test_cubic_labels(old, new, seed):
+    """In float64: vectors by the kernel, all else and what is valid by OpenCV's nearest pixel, thin edges too."""
+    toy = sample(*old, seed)
+    out = FITS["cubic"].sample(toy, new, TOY)
+    rows, columns = (
+        [min(math.floor(i * (1 / (m / n))), n - 1) for i in range(m)] for n, m in zip(old, new, strict=True)
+    )
+    for name in ("semseg", "edges", "depth"):
+        assert torch.equal(out[name], toy[name][rows][:, columns])
+    valid = (toy["normals"] != 0).any(0)[rows][:, columns]
+    across, down = cubic_matrix(old[1], new[1]), cubic_matrix(old[0], new[0])
+    exact = down @ toy["normals"].double() @ across.mT
+    length = exact.norm(dim=0)
+    error = ((out["normals"] - exact / length.clamp_min(1e-9)).norm(dim=0) * length)[valid & (length > 1e-3)]
+    assert error.numel() == 0 or error.max() < 1e-5
+    assert not out["normals"][:, ~valid].any()
+    assert unit_or_zero(out["normals"])
+
+
+def test_cubic_samples_move_their_camera():
+    toy = {**sample(10, 20), "intrinsics": torch.tensor([[8.0, 0, 10], [0, 9, 5], [0, 0, 1]])}
+    toy["frames"] = torch.stack([toy["image"], toy["image"].flip(-1)])
+    toy["frame_depth"] = torch.stack([toy["depth"], toy["depth"].flip(-1)])
+    out = FITS["cubic"].sample(toy, (15, 10), TOY)
+    assert torch.allclose(out["intrinsics"], torch.tensor([[4.0, 0, 5], [0, 13.5, 7.5], [0, 0, 1]]))
+    assert torch.equal(out["frames"][0], out["image"])
+    assert torch.equal(out["frame_depth"][0], out["depth"])
 
 
 def test_predictions_are_cut_only_where_images_were_padded():

@@ -21,9 +21,11 @@ from mtlrepro.data.disk.checkup.masks import masks
 from mtlrepro.data.disk.checkup.rules import RULES, SIZES
 from mtlrepro.data.disk.checkup.statistics import Facts, Problem, Statistics, facts
 from mtlrepro.data.disk.checkup.survey import Files, Survey, surplus, survey, twins
+from mtlrepro.data.disk.origin import PREPARED
+from mtlrepro.data.disk.prepare.record import read_record
 from mtlrepro.data.draws import Draws
 from mtlrepro.data.sample import DatasetInfo
-from mtlrepro.errors import MissingExtra, ReproError, SpecError
+from mtlrepro.errors import DataError, MissingExtra, ReproError, SpecError
 from mtlrepro.progress import ProgressLine, track
 from mtlrepro.tasks import TASKS, make_tasks
 from mtlrepro.tasks.base import Task
@@ -100,6 +102,7 @@ def checkup(
     data_root: Path | str | None = None,
     samples: int | None = None,
     progress: ProgressLine | None = None,
+    cache: Path | str | None = None,
 ) -> Checkup:
     """Look over a whole dataset on disk.
 
@@ -108,6 +111,7 @@ def checkup(
         data_root: folder of the datasets; by default what `MTLREPRO_DATA` names.
         samples: read so many samples of each split, evenly spread and the same every time; None reads all.
         progress: where to show progress; by default in a line on a terminal.
+        cache: folder for what a reader finds out about files (see `Folder`); None remembers nothing.
 
     Raises:
         SpecError: unknown dataset, a dataset without files, or `samples` below 1.
@@ -118,7 +122,11 @@ def checkup(
         raise SpecError(f"{name} is generated while it is used: it has no files to check", mend="Name one on disk")
     if samples is not None and samples < 1:
         raise SpecError(f"{samples} samples", field="samples", mend="Give a positive number, or none for all")
-    opened, failed = survey(name, data_root)
+    progress = progress or ProgressLine()
+    try:
+        opened, failed = survey(name, data_root, cache, progress)
+    finally:
+        progress.clear()
     problems = [Problem.of(error, split) for split, error in failed.items()]
     if not opened:
         raise next(iter(failed.values()))
@@ -129,6 +137,10 @@ def checkup(
         statistics[split].add(sample, result)
     splits = tuple(SplitCheck(s, reader, reader.manifest(), statistics[s]) for s, reader in opened.items())
     notes, wrong = masks(name, opened["train"]) if "train" in opened else ([], [])
+    try:
+        notes = prepared(first.root) + notes
+    except DataError as error:
+        wrong.append(Problem.of(error))
     if first.synthetic:
         notes.insert(0, "a synthetic copy: results on it are a rehearsal, never evidence on a paper")
     if first.overlapping:
@@ -164,6 +176,8 @@ def _case(name: str, splits: Sequence[SplitCheck]) -> Case:
                 s.reader.wanted,
                 s.statistics,
                 {name: s.reader.path_of("image", name) for name in s.reader.ids},
+                s.reader.about,
+                s.reader.left_out,
             )
             for s in splits
         ),
@@ -173,6 +187,15 @@ def _case(name: str, splits: Sequence[SplitCheck]) -> Case:
         absent,
         tuple(twins([s.reader for s in splits])),
     )
+
+
+def prepared(root: Path) -> list[str]:
+    """One line if a dataset was made by `mtlrepro data prepare`, none if not.
+
+    Raises:
+        DataError: the record of the preparation is damaged.
+    """
+    return [] if read_record(root) is None else [PREPARED]
 
 
 def _subset(n: int, samples: int | None, split: str) -> list[int]:

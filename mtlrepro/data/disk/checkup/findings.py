@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class Split:
         expected: samples that there should be.
         statistics: of the samples that were read.
         images: id -> path of the image, for all samples.
+        about: roughly how many samples there should be, where nobody knows the number; else 0.
+        left_out: why samples that are there do not count -> how many.
     """
 
     name: str
@@ -32,6 +35,13 @@ class Split:
     expected: int
     statistics: Statistics
     images: Mapping[str, str] = field(default_factory=dict)
+    about: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def found(self) -> int:
+        """Samples that there are, whether they count or not."""
+        return self.listed + sum(self.left_out.values())
 
     @property
     def whole(self) -> bool:
@@ -169,6 +179,23 @@ def _beyond(case: Case, rule: Rule, split: Split, values: np.ndarray) -> Found:
         )
 
 
+def mixed(case: Case, rule: Rule) -> Found:
+    """Splits whose samples differ by more than a factor, `tolerated` of them left aside at either end."""
+    for split in case.splits:
+        summary = split.statistics.tasks.get(rule.task)
+        values = summary.figure(rule.figure) if summary else np.empty(0)
+        positive = np.flatnonzero(values > 0)
+        if len(positive) < 2:
+            continue
+        aside = rule.usual.get(case.dataset, rule.tolerated)
+        low, high = np.exp(np.quantile(np.log(values[positive]), (aside, 1 - aside)))
+        if high / low > rule.above:
+            order = positive[np.argsort(values[positive])]
+            names = tuple(f"{split.statistics.names[i]} ({values[i]:.3g})" for i in (*order[:2], *order[:-3:-1]))
+            what = f"{rule.task}: the {rule.figure}s of samples lie between {low:.3g} and {high:.3g}"
+            yield split.name, f"{what} ({aside:.0%} left aside at either end): a factor above {rule.above:g}", names
+
+
 _SAID = {
     "invalid": "have a share of invalid pixels",
     "median": "have a median over the dataset's far end",
@@ -194,6 +221,22 @@ def never_seen(case: Case, rule: Rule) -> Found:
             gone = [f"{i} {n}" for i, n in enumerate(names) if not summary.counts[i] and i not in case.absent]
             if len(gone) > rule.usual.get(case.dataset, rule.tolerated) * len(names):
                 yield split.name, f"{rule.task}: {len(gone)} of {len(names)} classes have no pixel", tuple(gone)
+
+
+def too_few(case: Case, rule: Rule) -> Found:
+    """Splits with a smaller share than the rule's of the samples that there should roughly be."""
+    for split in case.splits:
+        if split.about and split.found < rule.below * split.about:
+            yield split.name, f"{split.found} samples, {split.found / split.about:.0%} of about {split.about}", ()
+
+
+def much_left_out(case: Case, rule: Rule) -> Found:
+    """Splits of which more samples than tolerated are there and do not count; synthetic copies have some on purpose."""
+    for split in () if case.synthetic else case.splits:
+        n = split.found - split.listed
+        if n > rule.tolerated * split.found:
+            reasons = tuple(f"{count}: {textwrap.shorten(why, 100)}" for why, count in split.left_out.items() if count)
+            yield split.name, f"{n} of {split.found} samples are left out, {n / split.found:.0%}", reasons
 
 
 def swapped(case: Case, rule: Rule) -> Found:

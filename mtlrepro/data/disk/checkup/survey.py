@@ -7,17 +7,19 @@ that are complete can be read.
 from __future__ import annotations
 
 import importlib
-from collections import defaultdict
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from mtlrepro.data import data_root_of, description_file, target
+from mtlrepro.data.disk import marker
 from mtlrepro.data.disk.description import Description, load
 from mtlrepro.data.disk.folder import Folder
-from mtlrepro.data.disk.marker import NAME
+from mtlrepro.data.disk.prepare import record
 from mtlrepro.errors import DataError
+from mtlrepro.progress import ProgressLine
 
 SHOWN = 10
 """Paths that a list of a report names at most; the others are counted."""
@@ -65,13 +67,18 @@ class Survey(Folder):
         """The number of samples that the split must have; as many as are listed where nothing is said about it."""
         return (self.expected() or {}).get(self.split, len(self.listed))
 
+    @property
+    def about(self) -> int:
+        """Roughly how many samples the split must have, where nobody knows the number; else 0."""
+        return 0 if self.split in (self.expected() or {}) else self.description.about.get(self.split, 0)
+
     def manifest(self) -> tuple[Files, ...]:
         """The files of every kind."""
         return tuple(self._files(what) for what in self.kinds)
 
     def paths(self) -> Iterator[str]:
-        """Every path, relative to the root, that a file of the split may have."""
-        return (path for name in self.listed for what in self.kinds for path in self.candidates(what, name))
+        """Every path, relative to the root, that a file of the split may have; kind by kind, so folder by folder."""
+        return (path for what in self.kinds for name in self.listed for path in self.candidates(what, name))
 
     def _files(self, what: str) -> Files:
         gone = self.missing[what]
@@ -97,12 +104,16 @@ class Survey(Folder):
         super().locate(what)
 
 
-def survey(name: str, data_root: Path | str | None) -> tuple[dict[str, Survey], dict[str, DataError]]:
+def survey(
+    name: str, data_root: Path | str | None, cache: Path | str | None = None, line: ProgressLine | None = None
+) -> tuple[dict[str, Survey], dict[str, DataError]]:
     """Open all splits of a dataset on disk for a check-up.
 
     Args:
         name: dataset key, or the path of a description file.
         data_root: folder of the datasets; by default what `MTLREPRO_DATA` names.
+        cache: folder for what a reader finds out about files (see `Folder`); None remembers nothing.
+        line: where to show what is being opened.
 
     Returns:
         split -> its survey, and split -> why there is none.
@@ -124,48 +135,48 @@ def survey(name: str, data_root: Path | str | None) -> tuple[dict[str, Survey], 
     opened: dict[str, Survey] = {}
     failed: dict[str, DataError] = {}
     for split in description.splits:
+        if line:
+            line.show(f"{name}: looking for the files of {split}")
         try:
-            opened[split] = _open(cls, description, split, root)
+            opened[split] = _open(cls, description, split, root, cache)
         except DataError as error:
             failed[split] = error
-    if not opened and not _root(description, root).is_dir():
+    if not opened and not os.path.isdir(_root(description, root)):
         raise next(iter(failed.values()))
     return opened, failed
 
 
 def surplus(surveys: Sequence[Survey]) -> dict[str, tuple[str, ...]]:
     """Folder -> names of files in it that no split uses; only of folders in which the dataset has files."""
-    wanted: dict[str, set[str]] = defaultdict(set)
+    left: dict[str, set[str]] = {}
     for opened in surveys:
         for path in opened.paths():
-            folder, _, file = path.rpartition("/")
-            wanted[folder].add(file)
+            folder, _, name = path.rpartition("/")
+            if folder not in left:
+                left[folder] = {n for n, is_folder in opened.tree.entries(folder).items() if not is_folder}
+            if name in left[folder]:
+                left[folder].remove(name)
+                if not left[folder]:
+                    left[folder] = set()  # one that was emptied keeps its memory: a million files are hundreds of MB
     lists = {value for opened in surveys for value in opened.description.splits.values() if isinstance(value, str)}
-    found = {}
-    for folder, names in sorted(wanted.items()):
-        inside = f"{folder}/" if folder else ""
-        rest = sorted(
-            name
-            for name, is_folder in surveys[0].tree.entries(folder).items()
-            if not is_folder and name not in names and inside + name not in lists and name != NAME
-        )
-        if rest:
-            found[folder] = tuple(rest)
-    return found
+    own = {*lists, marker.NAME, record.NAME}
+    rest = {folder: {n for n in names if f"{folder}/{n}".lstrip("/") not in own} for folder, names in left.items()}
+    return {folder: tuple(sorted(names)) for folder, names in sorted(rest.items()) if names}
 
 
 def twins(surveys: Sequence[Survey]) -> list[tuple[str, str]]:
     """Pairs of paths, relative to the root, that differ in upper and lower case alone."""
-    folders = {""}
+    folders = {"": surveys[0].tree}
     for opened in surveys:
         for path in opened.paths():
             parent = path.rpartition("/")[0]
             if parent not in folders:
-                folders |= {p.as_posix() for p in (PurePosixPath(parent), *PurePosixPath(parent).parents)} - {"."}
+                above = (p.as_posix() for p in (PurePosixPath(parent), *PurePosixPath(parent).parents))
+                folders = {folder: opened.tree for folder in above if folder != "."} | folders
     pairs = []
-    for folder in sorted(folders):
+    for folder, tree in sorted(folders.items()):
         first: dict[str, str] = {}
-        for name in sorted(surveys[0].tree.entries(folder)):
+        for name in sorted(tree.entries(folder)):
             other = first.setdefault(name.casefold(), name)
             if other != name:
                 inside = f"{folder}/" if folder else ""
@@ -173,9 +184,9 @@ def twins(surveys: Sequence[Survey]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _open(cls: Any, description: Description, split: str, root: Path | None) -> Survey:
+def _open(cls: Any, description: Description, split: str, root: Path | None, cache: Path | str | None) -> Survey:
     kind = type(f"Surveyed{cls.__name__}", (Survey, cls), {"__doc__": cls.__doc__})
-    return cast(Survey, kind(description, split, root))
+    return cast(Survey, kind(description, split, root, cache=cache))
 
 
 def _root(description: Description, base: Path | None) -> Path:

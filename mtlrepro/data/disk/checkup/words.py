@@ -75,7 +75,11 @@ def _count(n: int, what: str) -> str:
 def _split(split: SplitCheck, info: DatasetInfo) -> Iterator[str]:
     statistics = split.statistics
     n = len(statistics.names) + statistics.failed
-    yield f"{split.name}: {_count(len(split.reader.listed), 'sample')}, {split.reader.wanted} expected, {n} read"
+    reader = split.reader
+    expected = f"about {reader.about}" if reader.about else str(reader.wanted)
+    yield f"{split.name}: {_count(len(reader.listed), 'sample')}, {expected} expected, {n} read"
+    for why, count in reader.left_out.items():
+        yield from _wrapped(f"{count} left out: {why}", "  ") if count else ()
     width = max(len(f.what) for f in split.files)
     for files in split.files:
         yield f"  {files.what:<{width}}  {_files(files)}"
@@ -171,6 +175,8 @@ def _split_json(split: SplitCheck, info: DatasetInfo) -> dict[str, Any]:
     return {
         "listed": len(split.reader.listed),
         "expected": split.reader.wanted,
+        "about": split.reader.about or None,
+        "left_out": dict(split.reader.left_out),
         "read": len(statistics.names),
         "failed": statistics.failed,
         "files": {

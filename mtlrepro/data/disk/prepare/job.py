@@ -131,9 +131,19 @@ def _claimed(partial: Path) -> Iterator[None]:
         except OSError:
             mend = "Wait for it, or end it"
             raise DataError("another process is preparing this dataset", file=partial, mend=mend) from None
+        if not _leads_to(partial, descriptor):  # it was renamed between opening and locking
+            mend = "Look whether the dataset is there by now; if it is not, start again"
+            raise DataError("another process has just finished this dataset, or given it up", file=partial, mend=mend)
         yield
     finally:
         os.close(descriptor)
+
+
+def _leads_to(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _begin(partial: Path, record: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlrepro.data.disk.arrays import read_mat
+from mtlrepro.data.disk.arrays import own_array, read_mat
 from mtlrepro.data.disk.marker import Marker, read_marker
 from mtlrepro.data.disk.prepare.record import fingerprint
 from mtlrepro.data.disk.prepare.sources import LABELLED, MAPPING, NYU, SPLITS
@@ -19,6 +19,8 @@ from mtlrepro.errors import DataError, MissingExtra
 
 RELEASE = Marker("nyuv2", {"train": 795, "val": 654}, (480, 640), 0)
 """Counts and size of the release; a synthetic copy has its own."""
+
+AGAIN = f"Get the official file again: {NYU[LABELLED]}"
 
 FIRST_CLASSES, CLASSES = 894, 40
 
@@ -102,14 +104,7 @@ class LabelledFrames:
 
     def _variable(self, name: str, types: tuple[str, ...], *channels: int) -> Any:
         """A variable of the .mat file, whose values must lie in that file itself."""
-        import h5py
-
-        link = self._stream.get(name, getlink=True)
-        variable = self._stream.get(name) if isinstance(link, h5py.HardLink) else None
-        if not isinstance(variable, h5py.Dataset):
-            raise self._damage(f"no such variable; the file holds {', '.join(sorted(self._stream)[:8])}", name)
-        if variable.is_virtual or variable.external:
-            raise self._damage("its values lie in another file", name)
+        variable = own_array(self._stream, name, self._file, AGAIN)
         expected = (self.length, *channels, *reversed(self.size))
         if variable.shape != expected or variable.dtype.name not in types:
             problem = f"{variable.dtype} of shape {variable.shape}, expected {' or '.join(types)} of shape {expected}"
@@ -124,7 +119,7 @@ class LabelledFrames:
             raise self._damage(f"frame {frame} cannot be read ({_first_line(error)})", name) from None
 
     def _damage(self, problem: str, field: str) -> DataError:
-        return DataError(problem, file=self._file, field=field, mend=f"Get the official file again: {NYU[LABELLED]}")
+        return DataError(problem, file=self._file, field=field, mend=AGAIN)
 
 
 def _open(file: Path) -> Any:

@@ -58,7 +58,9 @@ class Cityscapes(Outdoor):
 
     Args:
         size: (height, width) of the samples; None keeps that of the files.
-        normals: "released" or "metric", see `mtlrepro.data.surface`. "released" takes one camera for all pictures.
+        normals: "released", as the public reference implementation makes them: from inverse depth with intrinsics that
+            are not scaled, those of one camera for all pictures; "metric": correct geometry, with each picture's camera
+            (`mtlrepro.data.surface`). Errors of the two cannot be compared.
         classes: 16, 19 or 8.
         wall: "ignore" or "vegetation", what becomes of walls among 8 classes.
         description, split, root, length, cache: see `Folder`.

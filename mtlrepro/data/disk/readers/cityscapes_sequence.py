@@ -27,6 +27,9 @@ class CityscapesSequence(Cityscapes):
       point of the full-resolution picture, on the pixels of the resized one, as the public reference implementation
       has them (depth learnt from video has no scale, so a wrong focal length costs little); its principal point,
       counted from the centre of the first pixel, is half a pixel less. With "metric" the camera of these pictures.
+      Once a training sample is mirrored, its principal point is mirrored with it, u to W - u for the width W of the
+      sample, and the motions seen in it are mirrored motions. There it is (W - u, H - v) with W and H of the
+      full-resolution picture instead: with "released" another camera than here.
 
     Labelled frames without one of their neighbours are left out.
 
@@ -34,7 +37,7 @@ class CityscapesSequence(Cityscapes):
         size, normals, classes, wall, description, split, root, length, cache: see `Cityscapes`.
 
     Attributes:
-        left_out: labelled frames of the split that lack a neighbour.
+        left_out: how many labelled frames of the split lack a neighbour, under that reason.
 
     Raises:
         SpecError: an option that does not exist.
@@ -46,7 +49,8 @@ class CityscapesSequence(Cityscapes):
     def chosen_ids(self, names: list[str]) -> list[str]:
         """Those with both neighbours."""
         chosen = [name for name in names if all(self._there(step, name) for step in STEPS)]
-        self.left_out = len(names) - len(chosen)
+        lacking = len(names) - len(chosen)
+        self.left_out = {"labelled frames without the frame before or after": lacking} if lacking else {}
         if names and not chosen:
             sought = self.candidates("next", names[0])[-1]
             problem = f"no frame beside any of {len(names)} labelled ones; {self.tree.instead(sought)}"

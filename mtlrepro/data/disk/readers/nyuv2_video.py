@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlrepro.data.disk import arrays, encodings
 from mtlrepro.data.disk.description import Description
 from mtlrepro.data.disk.encodings import read_image, read_label
 from mtlrepro.data.disk.folder import Folder, check_size
@@ -22,6 +23,7 @@ from mtlrepro.data.disk.readers.remembered import Remembered
 from mtlrepro.data.draws import Draws
 from mtlrepro.data.sample import Sample
 from mtlrepro.errors import DataError
+from mtlrepro.progress import track
 
 KINECT_SIZE = (480, 640)
 KINECT_WINDOW = (45, 40, 425, 560)
@@ -45,10 +47,12 @@ class _Frames(NamedTuple):
 
     Attributes:
         matrix: (3, 3) intrinsics of whole frames.
-        poses: id -> (4, 4) world to camera, metres.
+        registered: frames that the reconstruction has a pose of; 0 if there is no reconstruction.
+        poses: id -> (4, 4) world to camera, metres, of those that are trusted.
     """
 
     matrix: np.ndarray
+    registered: int
     poses: dict[str, np.ndarray]
 
 
@@ -57,14 +61,17 @@ class VideoPairs(Folder):
 
     A sample holds `image`, `depth`, `intrinsics`, and of its partner `frames` (1, 3, H, W), `frame_depth` (1, H, W)
     and `motion` (1, 4, 4). The partner is one of the frames at most `MAX_GAP` before or behind, drawn once and for
-    all for each sample; `pair` gives a sample with another of `partners`. Frames without a pose or without a partner
-    are left out, as are those that depth and reconstruction disagree about (`MIN_POINTS`, `MAX_SPREAD`).
+    all for each sample (the paper does not say when pairs are drawn). Frames without a pose or without a partner are
+    left out, as are those that depth and reconstruction disagree about (`MIN_POINTS`, `MAX_SPREAD`).
 
     The scale of a reconstruction is the median ratio of the depth of its points in the depth maps and in the
-    reconstruction. Finding it reads a scene's depth maps; `cache` remembers it.
+    reconstruction. Finding it reads a scene's depth maps, which takes minutes for all; `cache` remembers it.
 
     Args:
         description, split, root, length, cache: see `Folder`.
+
+    Attributes:
+        left_out: why frames of the copy are no samples -> how many; names the scenes that were not reconstructed.
 
     Raises:
         DataError: also if a scene has no folder of its own below `colmap`, or a damaged reconstruction. A scene whose
@@ -80,7 +87,7 @@ class VideoPairs(Folder):
         cache: Path | str | None = None,
     ):
         self._scenes: dict[str, _Frames] = {}
-        self._partners: dict[str, tuple[str, ...]] = {}
+        self._partners: dict[str, str] = {}
         super().__init__(description, split, root, length, cache)
 
     def chosen_ids(self, names: list[str]) -> list[str]:
@@ -89,22 +96,26 @@ class VideoPairs(Folder):
         for name in names:
             scene, number = _scene_and_number(self.root, name)
             frames.setdefault(scene, {})[number] = name
-        known = Remembered(self.cache, "nyuv2_video-poses", self.root)
+        rules = {**self.parameters(), "description": self.description.digest()}  # which knows the unit of depth
+        code = (__file__, colmap.__file__, encodings.__file__, arrays.__file__)
+        known = Remembered(self.cache, "nyuv2_video-poses", self.root, rules, code)
+        scenes = track(sorted(frames), len(frames), "scenes: depth compared with the reconstruction")
         try:
-            self._scenes = {scene: self._frames(scene, frames[scene], known) for scene in sorted(frames)}
+            self._scenes = {scene: self._frames(scene, frames[scene], known) for scene in scenes}
         finally:  # an interruption costs one scene, not all
             known.save()
         for scene, found in self._scenes.items():
             posed = {number: name for number, name in sorted(frames[scene].items()) if name in found.poses}
-            for number, name in posed.items():
-                gaps = [gap for gap in range(-MAX_GAP, MAX_GAP + 1) if gap]
-                self._partners[name] = tuple(posed[number + gap] for gap in gaps if number + gap in posed)
-        chosen = [name for name, partners in self._partners.items() if partners]
-        if not chosen:
+            for number in posed:
+                partner = drawn_partner(number, posed)
+                if partner is not None:
+                    self._partners[posed[number]] = partner
+        self.left_out = self._reasons({scene: len(there) for scene, there in frames.items()})
+        if not self._partners:
             problem = f"no frame has both a trusted pose and a partner within {MAX_GAP} frames"
             mend = "Reconstruct the scenes; `mtlrepro data info nyuv2_video` shows the commands"
             raise DataError(problem, file=self.root / "colmap", mend=mend)
-        return chosen
+        return list(self._partners)
 
     def candidates(self, what: str, name: str) -> tuple[str, ...]:
         """As described; the files of a reconstruction belong to the scene."""
@@ -112,33 +123,18 @@ class VideoPairs(Folder):
 
     def files(self) -> list[str]:
         """Also those of all partners."""
-        others = dict.fromkeys(other for name in self.ids for other in self._partners[name])
+        others = dict.fromkeys(self._partners[name] for name in self.ids)
         return list(dict.fromkeys([*super().files(), *(path for other in others for path in self._pictures(other))]))
 
     def read(self, name: str, files: Mapping[str, Path]) -> Sample:
-        """One sample with its own partner."""
-        return self._paired(name, Draws("nyuv2_video", "partner", name).choice(self._partners[name]))
-
-    def partners(self, index: int) -> tuple[str, ...]:
-        """Ids of the frames that a sample may be paired with, in the order of time."""
-        return self._partners[self.ids[index]]
-
-    def pair(self, index: int, partner: str) -> Sample:
-        """A sample with a partner of the caller's choice.
-
-        Args:
-            index: of the sample.
-            partner: one of `partners(index)`.
-        """
-        return self._paired(self.ids[index], partner)
-
-    def _paired(self, name: str, partner: str) -> Sample:
+        """One sample with its partner."""
+        partner = self._partners[name]
         image, depth, corner = self._view(name)
         other_image, other_depth, _ = self._view(partner)
-        matrix, poses = self._scenes[_scene_and_number(self.root, name)[0]]
-        intrinsics = matrix.copy()
+        scene = self._scenes[_scene_and_number(self.root, name)[0]]
+        intrinsics = scene.matrix.copy()
         intrinsics[:2, 2] -= corner
-        motion = poses[partner] @ np.linalg.inv(poses[name])
+        motion = scene.poses[partner] @ np.linalg.inv(scene.poses[name])
         return {
             "image": image,
             "depth": depth,
@@ -147,6 +143,25 @@ class VideoPairs(Folder):
             "frame_depth": other_depth[None],
             "motion": torch.from_numpy(motion.astype(np.float32))[None],
         }
+
+    def parameters(self) -> dict[str, Any]:
+        """What decides which frames there are, with which partners, and what is cut off them."""
+        window = [*KINECT_WINDOW, *KINECT_SIZE]
+        return {"max_gap": MAX_GAP, "min_points": MIN_POINTS, "max_spread": MAX_SPREAD, "window": window}
+
+    def _reasons(self, frames: Mapping[str, int]) -> dict[str, int]:
+        """Why frames are left out -> how many; frames: scene -> how many there are."""
+        empty = [scene for scene, found in self._scenes.items() if not found.registered]
+        rest = [scene for scene in frames if scene not in empty]
+        posed = sum(len(found.poses) for found in self._scenes.values())
+        registered = sum(found.registered for found in self._scenes.values())
+        reasons = {
+            f"frames of scenes without a reconstruction ({', '.join(empty)})": sum(frames[scene] for scene in empty),
+            "frames that COLMAP has not registered": sum(frames[scene] for scene in rest) - registered,
+            "frames whose depth disagrees with the reconstruction or is known at too few points": registered - posed,
+            f"frames without another trusted pose within {MAX_GAP} frames": posed - len(self._partners),
+        }
+        return {reason: count for reason, count in reasons.items() if count}
 
     def _view(self, name: str) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """Image and depth of a frame, cut, and the left and the top edge of the cut."""
@@ -177,11 +192,12 @@ class VideoPairs(Folder):
             )
             raise DataError(f"no reconstruction of scene {scene}", file=self.root / folder, mend=mend)
         if not self.tree.entries(folder.as_posix()):
-            return _Frames(np.eye(3), {})
+            return _Frames(np.eye(3), 0, {})
         sources = [f"{folder}/{name}" for name in colmap.FILES]
         depths = [self._pictures(name)[1] for name in names.values()]
         value = known.get(scene, [*sources, *depths], lambda: self._posed(self.root / folder, names))
-        return _Frames(np.array(value["matrix"]), {name: np.array(pose) for name, pose in value["poses"].items()})
+        poses = {name: np.array(pose) for name, pose in value["poses"].items()}
+        return _Frames(np.array(value["matrix"]), value["registered"], poses)
 
     def _posed(self, folder: Path, names: Mapping[int, str]) -> dict[str, Any]:
         """Intrinsics and metric poses of a scene, as JSON values."""
@@ -212,7 +228,25 @@ class VideoPairs(Folder):
         metric = {name: np.concatenate([pose[:3, :3], pose[:3, 3:] * scale], 1) for name, pose in poses.items()}
         matrix = cameras[0].matrix if cameras else np.eye(3)
         last = [[0.0, 0.0, 0.0, 1.0]]
-        return {"matrix": matrix.tolist(), "poses": {name: pose.tolist() + last for name, pose in metric.items()}}
+        return {
+            "matrix": matrix.tolist(),
+            "registered": len(model.pictures),
+            "poses": {name: pose.tolist() + last for name, pose in metric.items()},
+        }
+
+
+def drawn_partner(number: int, posed: Mapping[int, str]) -> str | None:
+    """One of the frames at most `MAX_GAP` before or behind a frame, all equally likely; the same whenever asked.
+
+    Args:
+        number: of the frame.
+        posed: number -> id of the frames of its scene that have a trusted pose, itself among them.
+
+    Returns:
+        An id, or None if there is no such frame.
+    """
+    gaps = [gap for gap in range(-MAX_GAP, MAX_GAP + 1) if gap and number + gap in posed]
+    return posed[number + Draws("nyuv2_video", "partner", posed[number]).choice(gaps)] if gaps else None
 
 
 def kinect_window(height: int, width: int) -> tuple[slice, slice]:

@@ -33,7 +33,8 @@ class Outdoor(Folder):
 
     Args:
         size: (height, width) of the samples; None keeps that of the files.
-        normals: "released" or "metric", see `mtlrepro.data.surface`.
+        normals: "released", as the public reference implementation makes them: from inverse depth with intrinsics that
+            are not scaled; "metric": correct geometry (`mtlrepro.data.surface`). Errors of the two cannot be compared.
         classes: which set of classes, by its number; None takes `CLASSES`.
         description, split, root, length, cache: see `Folder`.
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlrepro.data.disk import arrays
 from mtlrepro.data.disk.arrays import read_mat
 from mtlrepro.data.disk.description import Description
 from mtlrepro.data.disk.encodings import IGNORE, read_image, read_label
@@ -23,6 +24,7 @@ from mtlrepro.data.disk.readers.remembered import Remembered
 from mtlrepro.data.sample import Sample
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.boundary.thinning import thin
+from mtlrepro.progress import track
 
 PERSON = 15
 """Category of people among the objects of PASCAL-Part."""
@@ -43,6 +45,9 @@ PART_OF = {name: part for part, names in enumerate(PART_NAMES) for name in names
 
 CONTEXT_CLASSES = 459
 
+SAME_SHAPE = 1.05
+"""Labels may be of another size than their image, but their aspect ratios differ by no more than this factor."""
+
 # fmt: off
 VALID_NORMALS = (
     3, 4, 6, 9, 10, 11, 13, 15, 17, 18, 22, 23, 29, 30, 33, 34, 36, 37, 38, 39, 41, 43, 46, 49, 50, 51, 53, 55, 56,
@@ -58,7 +63,8 @@ VALID_NORMALS = (
 
 
 class PascalContext(Folder):
-    """One split of PASCAL-Context, pictures of varying size. Labels of another size than their image are resized.
+    """One split of PASCAL-Context, pictures of varying size. Labels of another size than their image are resized,
+    those of another shape refused.
 
     - semseg, saliency: as described.
     - parts: the parts of all people, later ones over earlier ones; all 255 where no part of a person is annotated.
@@ -111,8 +117,9 @@ class PascalContext(Folder):
         labels = {task: read_label(task, files[task], tasks[task], self.description) for task in tasks if task in files}
         labels["parts"] = read_parts(files["people"], size)
         labels["edges"] = torch.from_numpy(context_edges(classes))
-        labels = {task: fitted(label, size) for task, label in labels.items()}
-        valid = fitted(torch.from_numpy(_HAS_NORMALS[classes]), size)
+        sources = {**files, "parts": files["people"], "edges": files["context"]}
+        labels = {task: fitted(label, size, sources[task], task) for task, label in labels.items()}
+        valid = fitted(torch.from_numpy(_HAS_NORMALS[classes]), size, files["context"], "normals")
         labels["normals"] = torch.where(valid, labels["normals"], 0.0)
         return {"image": image, **{task: labels[task] for task in tasks}}
 
@@ -138,10 +145,11 @@ class PascalContext(Folder):
         return listed if listed.keys() == set(names) else None
 
     def _scanned_categories(self, names: list[str]) -> dict[str, list[int]]:
-        known = Remembered(self.cache, "pascal_context-people", self.root)
+        code = (__file__, arrays.__file__)
+        known = Remembered(self.cache, "pascal_context-people", self.root, self.parameters(), code)
         found = {}
         try:
-            for name in names:
+            for name in track(names, len(names), f"files of {self.split} looked through for people"):
                 path = self.candidates("people", name)[0]
                 found[name] = known.get(name, [path], functools.partial(categories, self.root / path))
         finally:  # an interruption costs one file, not all
@@ -156,7 +164,7 @@ def read_context(file: Path) -> np.ndarray:
         DataError: missing, damaged, without `LabelMap`, or with an id out of range.
     """
     array = _variable(file, "LabelMap")
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "uif":
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or not array.size or array.dtype.kind not in "uif":
         form = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise _damaged(file, "LabelMap", f"{form}, expected a map (H, W) of class ids")
     with np.errstate(invalid="ignore"):  # what is not a number is refused below
@@ -219,8 +227,24 @@ def categories(file: Path) -> list[int]:
     ]
 
 
-def fitted(label: Tensor, size: tuple[int, int]) -> Tensor:
-    """A label (..., H, W) at another size; pixel i of m takes pixel floor(i n / m) of n."""
+def fitted(label: Tensor, size: tuple[int, int], file: Path, task: str) -> Tensor:
+    """A label (..., H, W) at the size of its image; pixel i of m takes pixel floor(i n / m) of n.
+
+    Args:
+        label: the label.
+        size: (height, width) of the image.
+        file: which the label is from.
+        task: of the label.
+
+    Raises:
+        DataError: the two differ in shape (`SAME_SHAPE`): one of them was rotated or cropped.
+    """
+    across = sorted((label.shape[-2] * size[1], label.shape[-1] * size[0]))
+    if across[1] > SAME_SHAPE * across[0]:
+        sizes = ["x".join(map(str, each)) for each in (label.shape[-2:], size)]
+        problem = f"label is {sizes[0]} (height x width), but its image is {sizes[1]}, which is of another shape"
+        mend = "Restore label and image from the release; one of them was rotated or cropped"
+        raise DataError(problem, file=file, field=task, mend=mend)
     for dim, new in ((-2, size[0]), (-1, size[1])):
         old = label.shape[dim]
         if old != new:

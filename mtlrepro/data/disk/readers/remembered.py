@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,22 @@ SCHEMA = 1
 class Remembered:
     """JSON values by key, each good for as long as its files keep size and modification time.
 
+    When what makes them changes, all are made anew.
+
     A cache that cannot be read or written costs time, nothing else.
 
     Args:
         cache: folder; None remembers nothing.
         what: what the values are; each purpose has a file of its own.
         root: the dataset's folder.
+        rules: what else decides about the values, as JSON values: thresholds, options.
+        code: source files of what makes the values.
     """
 
-    def __init__(self, cache: Path | None, what: str, root: Path):
+    def __init__(self, cache: Path | None, what: str, root: Path, rules: Mapping[str, Any], code: Iterable[str]):
+        self._makers = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
+        for source in code:
+            self._makers.update(hashlib.sha256(Path(source).read_bytes()).digest())
         place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
         self._file = None if cache is None else cache / f"{what}-{place}.json"
         self._root = root
@@ -59,7 +66,7 @@ class Remembered:
                 write_bytes(self._file, json.dumps({"schema": SCHEMA, "known": self._known}).encode())
 
     def _stamp(self, files: Iterable[str]) -> str:
-        total = hashlib.sha256()
+        total = self._makers.copy()
         for name in files:
             with contextlib.suppress(OSError):  # a missing file is `make`'s to report
                 status = (self._root / name).stat()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from mtlrepro.data.transforms.rescale import resize_floored
 
 
 def lanczos(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -28,18 +31,19 @@ def nearest(label: Tensor, size: tuple[int, int], rule: str) -> Tensor:
         rule: "centre" takes the pixel that the new pixel's centre lies in, as Pillow does; "floor" rounds the scaled
             index down, as OpenCV does. From 1242 to 1024 columns they differ in 6 of 10.
     """
-    height, width = label.shape[-2:]
-    rows, columns = (_indices(n, m, rule) for n, m in ((height, size[0]), (width, size[1])))
+    return _NEAREST[rule](label, size)
+
+
+def _resize_centred(label: Tensor, size: tuple[int, int]) -> Tensor:
+    rows, columns = (_centred(n, m) for n, m in zip(label.shape[-2:], size, strict=True))
     return label.index_select(-2, rows).index_select(-1, columns)
 
 
 @lru_cache(maxsize=32)
-def _indices(n: int, m: int, rule: str) -> Tensor:
-    """Which of n pixels each of m takes."""
-    if rule == "floor":
-        # OpenCV inverts its factor once more, which now and then gives a neighbour of the exact quotient.
-        step = 1.0 / (m / n)
-        return torch.from_numpy(np.minimum(np.floor(np.arange(m) * step), n - 1).astype(np.int64))
-    # Pillow adds up its steps, so that the sums, too, are its own.
+def _centred(n: int, m: int) -> Tensor:
+    """Which of n pixels each of m takes; Pillow adds up its steps, so that the sums, too, are its own."""
     numbers = Image.fromarray(np.arange(n, dtype=np.int32)[None])
     return torch.from_numpy(np.array(numbers.resize((m, 1), Image.Resampling.NEAREST))[0].astype(np.int64))
+
+
+_NEAREST: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {"centre": _resize_centred, "floor": resize_floored}

@@ -17,17 +17,23 @@ def _released(names: Sequence[str], counts: Mapping[str, int], g: random.Random)
     return {"train": train[: counts["train"]], "val": val[len(val) - counts["val"] :]}
 
 
+def _all(names: Sequence[str], counts: Mapping[str, int], g: random.Random) -> dict[str, list[str]]:
+    return _released(names, {**counts, "train": len(names)}, g)
+
+
 def _disjoint(names: Sequence[str], counts: Mapping[str, int], g: random.Random) -> dict[str, list[str]]:
     order = _shuffled(names, g)
     return {"train": order[: counts["train"]], "val": order[len(order) - counts["val"] :]}
 
 
-POLICIES: dict[str, Draw] = {"released": _released, "disjoint": _disjoint}
+POLICIES: dict[str, Draw] = {"released": _released, "disjoint": _disjoint, "all": _all}
 """How names are dealt out.
 
 "released" is what the public reference implementation does, and what published figures most likely rest on: train is
 the head of one permutation and val the tail of *another*, so that four of five val images are train images too.
 "disjoint" takes head and tail of one permutation. Frames of a video that follow each other still fall on both sides.
+"all" is for adaptation to another dataset, which is validated there: train is all of the first permutation, and val, as
+with "released", a part of it.
 """
 
 
@@ -35,7 +41,8 @@ class Shuffled(Outdoor):
     """One part of a set of street scenes that has no official split; 80 % train, 20 % val.
 
     Args:
-        policy: one of `POLICIES`; with "released" the splits overlap.
+        policy: "released", as the public reference implementation splits: most of val is in train, too; "disjoint": no
+            image is in both; "all": train is all images, val included, to adapt from them to another dataset.
         split_seed: of the permutation. The published runs seed it as the run itself; 42 by default.
         size, normals, classes, description, split, root, length, cache: see `Outdoor`.
 
@@ -58,13 +65,22 @@ class Shuffled(Outdoor):
 
     def chosen_ids(self, names: list[str]) -> list[str]:
         """The split's part of all names, in the order of the permutation."""
-        counts = self.marker.counts if self.marker else self.description.counts
+        counts = self._counts()
         total = sum(counts.values())
         if len(names) != total:
             problem = f"{len(names)} images, expected {total} (of both splits, which are drawn from all of them)"
             mend = "Complete the files: with others the split would be another"
             raise DataError(problem, file=self.root, field="counts", mend=mend)
         return dealt(names, counts, self.policy, self.split_seed)[self.split]
+
+    def expected(self) -> dict[str, int]:
+        """How many samples each split has by the policy."""
+        counts = self._counts()
+        parts = dealt([str(i) for i in range(sum(counts.values()))], counts, self.policy, self.split_seed)
+        return {split: len(names) for split, names in parts.items()}
+
+    def _counts(self) -> dict[str, int]:
+        return self.marker.counts if self.marker else self.description.counts
 
 
 def dealt(names: Sequence[str], counts: Mapping[str, int], policy: str, seed: int) -> dict[str, list[str]]:

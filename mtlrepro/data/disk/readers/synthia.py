@@ -13,9 +13,11 @@ class Synthia(Shuffled):
 
     Args:
         size: (height, width) of the samples; None keeps that of the files.
-        normals: "released" or "metric", see `mtlrepro.data.surface`.
-        policy: "released" or "disjoint", see `mtlrepro.data.disk.readers.shuffled`.
-        split_seed: of the split.
+        normals: "released", as the public reference implementation makes them: from inverse depth with intrinsics that
+            are not scaled; "metric": correct geometry (`mtlrepro.data.surface`). Errors of the two cannot be compared.
+        policy: "released", as the public reference implementation splits: most of val is in train, too; "disjoint": no
+            image is in both; "all": train is all images, val included, to adapt from them to another dataset.
+        split_seed: of the permutations that the splits are cut from; the published runs take the run's own seed.
         description, split, root, length, cache: see `Folder`.
 
     Raises:

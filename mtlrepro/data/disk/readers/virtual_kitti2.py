@@ -31,10 +31,12 @@ class VirtualKitti2(Shuffled):
 
     Args:
         size: (height, width) of the samples; None keeps that of the files.
-        normals: "released" or "metric", see `mtlrepro.data.surface`.
+        normals: "released", as the public reference implementation makes them: from inverse depth with intrinsics that
+            are not scaled; "metric": correct geometry (`mtlrepro.data.surface`). Errors of the two cannot be compared.
         classes: 14, or the 8 that Cityscapes has too.
-        policy: "released" or "disjoint", see `mtlrepro.data.disk.readers.shuffled`.
-        split_seed: of the split.
+        policy: "released", as the public reference implementation splits: most of val is in train, too; "disjoint": no
+            image is in both; "all": train is all images, val included, to adapt from them to another dataset.
+        split_seed: of the permutations that the splits are cut from; the published runs take the run's own seed.
         description, split, root, length, cache: see `Folder`.
 
     Raises:

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from mtlrepro.data.disk.synthesize.base import channels_last
-from mtlrepro.data.disk.synthesize.outdoor import ALIKE, CLASSES_16, StreetRelease, looked_up, position
+from mtlrepro.data.disk.synthesize.outdoor import SIXTEEN_OF, StreetRelease, looked_up, position
 from mtlrepro.data.sample import Sample
 from mtlrepro.data.scenes.streets.capture import Capture
 from mtlrepro.data.scenes.streets.labels import BASELINE
 from mtlrepro.data.scenes.streets.view import CITYSCAPES
-from mtlrepro.data.surface import camera_matrix
 
 CITY = {"train": "aachen", "val": "frankfurt"}
 
@@ -34,14 +33,9 @@ class CityscapesRelease(StreetRelease):
     """
 
     native: ClassVar[tuple[int, int]] = (1024, 2048)
+    KEY = "cityscapes"
     LENS = CITYSCAPES
-    CAMERA: ClassVar[dict[str, float]] = {
-        **{"width": 2048.0, "height": 1024.0, "fx": 2262.52, "fy": 2265.3017905988554, "cx": 1097.48, "cy": 513.637}
-    }
-    CLASS_OF: ClassVar[dict[str, int]] = {
-        **{name: i for i, name in enumerate(CLASSES_16)},
-        **{name: CLASSES_16.index(other) for name, other in ALIKE.items()},
-    }
+    CLASS_OF = SIXTEEN_OF
 
     def name(self, split: str, number: int) -> str:
         """City and scene; the labelled frame is the 20th."""
@@ -69,6 +63,8 @@ class CityscapesSequenceRelease(CityscapesRelease):
     """Besides, `leftImg8bit_sequence` with the labelled frame and those before and after it, from a car that drives
     0.3 to 0.9 m a frame along its lane; everything else stands still."""
 
+    KEY = "cityscapes_sequence"
+
     def drive(self, number: int) -> tuple[float, float]:
         """Back to the frame before, on to the frame after."""
         speed = float(np.random.Generator(np.random.PCG64([self.seed, number, 1])).uniform(0.3, 0.9))
@@ -80,7 +76,7 @@ class CityscapesSequenceRelease(CityscapesRelease):
         return {
             **super().sample(split, views),
             "frames": frames,
-            "intrinsics": camera_matrix(self.CAMERA, self.size).float(),
+            "intrinsics": self.camera().float(),
         }
 
     def store_views(self, split: str, name: str, views: list[Capture]) -> None:

@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlrepro.data import LAYOUTS
+from mtlrepro.data.disk.description import load
 from mtlrepro.data.disk.marker import read_marker
+from mtlrepro.data.disk.readers.cityscapes import SIXTEEN
 from mtlrepro.data.disk.readers.shuffled import dealt
 from mtlrepro.data.disk.synthesize.base import Writer
 from mtlrepro.data.sample import Sample
@@ -27,23 +30,24 @@ from mtlrepro.errors import DataError
 ALIKE = {"tree": "vegetation", "bush": "vegetation", "van": "car"}
 """Things that the classes of Cityscapes do not tell from others."""
 
-CLASSES_16 = (
-    *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign"),
-    *("vegetation", "sky", "person", "rider", "car", "bus", "motorcycle", "bicycle"),
-)
+SIXTEEN_OF = {
+    **{name: i for i, name in enumerate(SIXTEEN)},
+    **{name: SIXTEEN.index(other) for name, other in ALIKE.items()},
+}
+"""Thing -> id among the 16 classes that Cityscapes and Synthia share."""
 
 
 class StreetRelease(Writer):
     """A layout of street scenes.
 
     Attributes:
+        KEY: of the dataset, whose description holds the camera of the released rule for normals.
         LENS: of the release's camera.
-        CAMERA: width, height, fx, fy, cx, cy that readers take for the released rule for normals.
         CLASS_OF: thing -> class id, for those that have one.
     """
 
+    KEY: ClassVar[str]
     LENS: ClassVar[Lens]
-    CAMERA: ClassVar[Mapping[str, float]]
     CLASS_OF: ClassVar[Mapping[str, int]]
 
     @abstractmethod
@@ -86,8 +90,12 @@ class StreetRelease(Writer):
             "image": views[0].image,
             "semseg": looked_up({**dict.fromkeys(THINGS, 255), **self.CLASS_OF}, views[0].things).to(torch.uint8),
             "depth": depth,
-            "normals": normals_from_depth(depth, camera_matrix(self.CAMERA, self.size), "released", valid),
+            "normals": normals_from_depth(depth, self.camera(), "released", valid),
         }
+
+    def camera(self) -> Tensor:
+        """(3, 3) float64 intrinsics that readers take for the released rule for normals."""
+        return camera_matrix(load(LAYOUTS / f"{self.KEY}.toml").camera, self.size)
 
 
 class ShuffledRelease(StreetRelease):

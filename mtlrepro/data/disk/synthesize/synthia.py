@@ -9,8 +9,7 @@ import torch
 
 from mtlrepro.data.disk.synthesize.base import channels_last
 from mtlrepro.data.disk.synthesize.outdoor import (
-    ALIKE,
-    CLASSES_16,
+    SIXTEEN_OF,
     ShuffledRelease,
     centimetres,
     looked_up,
@@ -34,14 +33,9 @@ class SynthiaRelease(ShuffledRelease):
     """
 
     native: ClassVar[tuple[int, int]] = (760, 1280)
+    KEY = "synthia"
     LENS = SYNTHIA
-    CAMERA: ClassVar[dict[str, float]] = {
-        **{"width": 1280.0, "height": 760.0, "fx": 532.740352, "fy": 532.740352, "cx": 640.5, "cy": 380.5}
-    }
-    CLASS_OF: ClassVar[dict[str, int]] = {
-        **{name: i for i, name in enumerate(CLASSES_16)},
-        **{name: CLASSES_16.index(other) for name, other in ALIKE.items()},
-    }
+    CLASS_OF = SIXTEEN_OF
 
     def name(self, split: str, number: int) -> str:
         """The scene's number."""

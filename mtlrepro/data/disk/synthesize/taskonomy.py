@@ -42,11 +42,14 @@ STATISTICS = {"occlusion": (56.0248, 239.1265), "keypoints": (50.0, 100.0), "tex
 RESHADING = (0.4962, 0.2846)
 """The same for reshading, as fractions of 255."""
 
+DOMAINS = {"segment_semantic": "segmentsemantic"}
+"""Folder -> what the names of its files say, where that is not the same."""
+
 FOLDERS = {"occlusion": "edge_occlusion", "keypoints": "keypoints2d", "texture": "edge_texture"}
 
 
 class TaskonomyRelease(Writer):
-    """`<task>/<building>/point_<p>_view_<v>_domain_<task>.png`; samples go round the buildings of a split."""
+    """`<domain>/<building>/point_<p>_view_<v>_domain_<domain>.png`; samples go round the buildings of a split."""
 
     native: ClassVar[tuple[int, int]] = (512, 512)
 
@@ -84,7 +87,7 @@ class TaskonomyRelease(Writer):
             self._png(FOLDERS[task], name, whole(values, 0, 65535))
 
     def _png(self, folder: str, name: str, array: np.ndarray) -> None:
-        self.png(f"{folder}/{name}_domain_{folder}.png", array)
+        self.png(f"{folder}/{name}_domain_{DOMAINS.get(folder, folder)}.png", array)
 
 
 def _standardised(maps: Sample) -> Sample:

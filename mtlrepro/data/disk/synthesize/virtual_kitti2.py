@@ -35,10 +35,8 @@ class VirtualKitti2Release(ShuffledRelease):
     class. The camera is that of the release."""
 
     native: ClassVar[tuple[int, int]] = (375, 1242)
+    KEY = "virtual_kitti2"
     LENS = VIRTUAL_KITTI
-    CAMERA: ClassVar[dict[str, float]] = {
-        **{"width": 1242.0, "height": 375.0, "fx": 725.0087, "fy": 725.0087, "cx": 621.0, "cy": 187.5}
-    }
     CLASS_OF = CLASS_OF
 
     def name(self, split: str, number: int) -> str:

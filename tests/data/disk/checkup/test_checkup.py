@@ -1,4 +1,6 @@
 import json
+import tracemalloc
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from small_copies import DESCRIPTION, IDS, H, W, listed, npy, png, write
 
 from mtlrepro.data.disk.checkup import checkup
 from mtlrepro.data.disk.checkup.sheet import sheet
+from mtlrepro.data.disk.checkup.survey import Survey, surplus
+from mtlrepro.data.disk.origin import PREPARED
+from mtlrepro.data.disk.prepare.record import NAME, new_record
 from mtlrepro.data.disk.synthesize import synthesize
 from mtlrepro.data.partial import KEY
 from mtlrepro.errors import DataError, SpecError
@@ -208,6 +213,65 @@ def test_label_masks_beside_a_dataset(rooms):
     assert "5 rows, but there are 4 images" in found.problems[1].problem
     assert any("halflabels.pth: a mask of your own" in note for note in found.notes)
     assert not found.ok
+
+
+def test_a_prepared_copy_says_so(own, tmp_path):
+    assert not checkup(own).notes
+    (tmp_path / NAME).write_text(json.dumps(new_record("own", {})))
+    found = checkup(own)
+    assert found.ok
+    assert found.notes == (PREPARED,)
+    assert f"  note: {PREPARED}\n" in found.text()
+    (tmp_path / NAME).write_text("{")
+    damaged = checkup(own)
+    assert not damaged.ok
+    assert "damaged" in damaged.problems[0].problem
+
+
+def test_own_files_beside_a_dataset_are_not_surplus(tmp_path):
+    text = DESCRIPTION.partition("[tasks.depth]")[0].replace('"image/{id}.png"', '"{id}.png"')
+    (tmp_path / "own.toml").write_text(text)
+    for split, names in IDS.items():
+        listed(tmp_path, split, names)
+        for name in names:
+            png(tmp_path, ".", name, np.random.default_rng(len(name)).integers(0, 255, (H, W, 3)))
+            png(tmp_path, "semseg", name, np.arange(H * W).reshape(H, W) % 4)
+    (tmp_path / NAME).write_text(json.dumps(new_record("own", {})))
+    assert checkup(str(tmp_path / "own.toml")).surplus == {"": ("own.toml",)}
+
+
+def test_surplus_files_of_a_large_dataset_are_found_in_little_memory():
+    """A dataset as large as Taskonomy is checked where a set of all its names does not fit."""
+    kinds, buildings, views = ("rgb", "depth", "normal"), 20, 1000
+    large = Survey.__new__(Survey)
+    large.kinds, large.listed = kinds, [f"b{b}/{i}" for b in range(buildings) for i in range(views)]
+    large.candidates = lambda what, name: (f"{what}/{name}.png", f"{what}/{name}_domain.png")
+    entries = {f"{k}/b{b}": {f"{i}_domain.png": False for i in range(views)} for k in kinds for b in range(buildings)}
+    entries["depth/b3"]["more.png"] = False
+    large.tree, large.description = Mock(entries=entries.get), Mock(splits={"train": "train"})
+    tracemalloc.start()
+    try:
+        found = surplus([large])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == {"depth/b3": ("more.png",)}
+    assert peak < 10 * len(kinds) * buildings * views
+
+
+def test_what_readers_find_out_is_remembered_where_asked(tmp_path):
+    synthesize("nyuv2_video", tmp_path / "data", {"train": 4}, (48, 64))
+    checkup("nyuv2_video", tmp_path / "data", cache=tmp_path / "cache")
+    (file,) = (tmp_path / "cache").iterdir()
+    assert file.name.startswith("nyuv2_video-poses")
+
+
+def test_opening_is_shown(own):
+    written = []
+    line = ProgressLine(written.append, enabled=True)
+    line.INTERVAL = 0
+    checkup(own, progress=line)
+    assert any("looking for the files of val" in text for text in written)
 
 
 def test_a_split_that_does_not_exist_is_no_fault(tmp_path):

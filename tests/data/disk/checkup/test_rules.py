@@ -1,12 +1,16 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from small_copies import DESCRIPTION, IDS, H, W, change, listed, npy, png, redraw, write
 
-from mtlrepro.data import DATASETS
+from mtlrepro.data import DATASETS, dataset_info
 from mtlrepro.data.disk.checkup import checkup
+from mtlrepro.data.disk.checkup.findings import Case, Split, judge
 from mtlrepro.data.disk.checkup.rules import RULES
+from mtlrepro.data.disk.checkup.statistics import Facts, Label, Statistics
+from mtlrepro.data.disk.folder import Folder
 from mtlrepro.data.disk.synthesize import WRITERS, synthesize
 
 CORNER = np.indices((H, W)).sum(0)[..., None] < 4
@@ -38,6 +42,12 @@ def never(root):
     (root / "own.toml").write_text(kept)
 
 
+def about(root):
+    """6 samples where there should be about 7."""
+    text = DESCRIPTION.replace("train = 6\n", "").replace("val = 3\n", "")
+    (root / "own.toml").write_text(text.replace("[counts]", "[about]\ntrain = 7"))
+
+
 def twin(root):
     copy(root, "image", "t0", "T0")
 
@@ -46,6 +56,7 @@ DAMAGE = {
     "depth_zeros": lambda root: change(root, "depth", lambda i, d: np.where(np.indices(d.shape)[1] < 17, 0, d)),
     "depth_far": lambda root: change(root, "depth", lambda i, d: d * 1000),
     "depth_near": lambda root: change(root, "depth", lambda i, d: d / 1000),
+    "depth_mixed": lambda root: change(root, "depth", lambda i, d: d * 6 if i % 2 else d / 12),
     "depth_constant": lambda root: change(root, "depth", lambda i, d: np.full_like(d, 2), ["t4"]),
     "normals_sides": lambda root: change(root, "normals", lambda i, n: n * (1, 1, -1 if i % 2 else 1)),
     "normals_constant": lambda root: change(root, "normals", lambda i, n: 0 * n + (0, 0, -1), ["v1"]),
@@ -65,6 +76,7 @@ DAMAGE = {
     "image_black": lambda root: redraw(root, "image", lambda i: np.zeros((H, W, 3)), ["t2"]),
     "image_flat": lambda root: redraw(root, "image", lambda i: np.full((H, W, 3), (99, 20 * i, 50))),
     "image_grey": lambda root: redraw(root, "image", lambda i: np.arange(H * W).reshape(H, W) % (200 + i)),
+    "too_few": about,
     "swapped_splits": swap,
     "shared_files": lambda root: listed(root, "val", ["v0", "v1", "t0"]),
     "shared_pictures": lambda root: copy(root, "image", "t0", "v0"),
@@ -99,7 +111,7 @@ def test_damage_is_found_by_its_rule(root, rule):
 
 
 def test_every_rule_has_a_damage_that_it_finds():
-    assert {rule.name for rule in RULES} == {*DAMAGE, "image_size"}
+    assert {rule.name for rule in RULES} == {*DAMAGE, "image_size", "left_out"}
     assert len({rule.name for rule in RULES}) == len(RULES)
 
 
@@ -133,6 +145,68 @@ def test_a_few_odd_samples_among_many_are_tolerated(root):
     (finding,) = checkup(str(root / "own.toml")).findings
     assert finding.rule == "depth_zeros"
     assert finding.what.startswith("depth: 3 of 120 samples")
+
+
+@pytest.mark.parametrize(
+    ("function", "rules"),
+    [
+        (lambda i, d: d * 1000 if i % 2 else d, {"depth_far", "depth_mixed"}),  # some in millimetres
+        (lambda i, d: d * 10, {"depth_far"}),  # all in decimetres
+        (lambda i, d: d / 1000 if i == 3 else d, {"depth_near"}),  # one in kilometres
+    ],
+)
+def test_depth_in_other_units(root, function, rules):
+    change(root, "depth", function)
+    found = checkup(str(root / "own.toml"))
+    assert {finding.rule for finding in found.findings} == rules
+    assert {finding.split for finding in found.findings} == {"train"}
+
+
+def test_embedded_rooms_in_decimetres(tmp_path):
+    copied = synthesize("nyuv2_13", tmp_path, {"train": 5, "val": 3}, (48, 64))
+    (copied / "mtlrepro-synthetic.json").unlink()
+    for file in copied.glob("*/depth/*.npy"):
+        np.save(file, np.load(file) * 10)
+    found = checkup("nyuv2_13", tmp_path)
+    assert [(f.rule, f.split) for f in found.findings if f.rule != "image_size"] == [
+        ("depth_far", "train"),
+        ("depth_far", "val"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["synthia", "virtual_kitti2"])
+def test_skies_of_computed_streets_are_not_far(name):
+    """A third of the pictures may show more sky, at 655.35 m, than all else."""
+    info = dataset_info(name)
+    depths = [np.full((1, 4, 4), 655.35 if i % 3 == 0 else 12.0 + i, np.float32) for i in range(12)]
+    statistics = Statistics()
+    for i, depth in enumerate(depths):
+        label = Label("float32 4x4", float(depth.min()), float(depth.max()), {"median": float(np.median(depth))})
+        statistics.add(str(i), Facts({"depth": label}, bytes([i]), (4, 4)))
+    case = Case(name, info, (Split("train", 12, 12, statistics),))
+    rules = [rule for rule in RULES if rule.name in ("depth_far", "depth_near", "depth_mixed")]
+    assert judge(case, rules) == ()
+    assert {f.rule for f in judge(replace(case, dataset="other"), rules)} == {"depth_far"}
+
+
+def test_samples_left_out_are_said_and_suspicious_if_many(root, monkeypatch):
+    monkeypatch.setattr(Folder, "left_out", {"frames without a pose": 2})
+    found = checkup(str(root / "own.toml"))
+    assert [(f.rule, f.split) for f in found.findings] == [("left_out", "train"), ("left_out", "val")]
+    assert found.findings[0].what == "2 of 8 samples are left out, 25%"
+    assert found.findings[0].examples == ("2: frames without a pose",)
+    assert found.text().count("  2 left out: frames without a pose") == 2
+    assert found.json()["splits"]["train"]["left_out"] == {"frames without a pose": 2}
+    monkeypatch.setattr(Folder, "left_out", {"frames without a pose": 0})
+    assert checkup(str(root / "own.toml")).ok
+
+
+def test_what_is_left_out_is_there(root, monkeypatch):
+    about(root)
+    monkeypatch.setattr(Folder, "left_out", {"frames without a pose": 1})
+    found = checkup(str(root / "own.toml"))
+    assert {f.rule for f in found.findings} == {"left_out"}
+    assert "train: 6 samples, about 7 expected" in found.text()
 
 
 @pytest.mark.parametrize("name", [name for name in WRITERS if name in DATASETS])

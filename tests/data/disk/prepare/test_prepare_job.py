@@ -205,6 +205,22 @@ def test_one_process_at_a_time(target):
     build("toy", Toy(), target)
 
 
+@pytest.mark.parametrize("after", ["renamed", "renamed and begun anew"])
+def test_a_folder_that_another_process_finished_just_before_the_lock(target, monkeypatch, after):
+    partial, lock = target.with_name("SET.partial"), fcntl.flock
+
+    def late(*arguments):
+        build_of_another.pop().rename(target)
+        if after != "renamed":
+            partial.mkdir()
+        lock(*arguments)
+
+    build_of_another = [partial]
+    monkeypatch.setattr(fcntl, "flock", late)
+    refused(lambda: build("toy", Toy(), target), "another process has just finished", "SET.partial")
+    assert contents(target) == {}
+
+
 def test_space_is_checked_before_anything_is_made(target, whole, monkeypatch):
     usage = shutil.disk_usage(target.parent)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=8 * 10**9))

@@ -13,11 +13,11 @@ from raw_sources import LABELLED, MAP_CLASS, MAPPING, SPLITS, contents, fake_lab
 from scipy.io import savemat
 
 from mtlrepro.data import LAYOUTS
-from mtlrepro.data.disk.encodings import boundaries
 from mtlrepro.data.disk.folder import Folder
 from mtlrepro.data.disk.marker import Marker, read_marker, write_marker
 from mtlrepro.data.disk.prepare import PREPARATIONS, prepare
 from mtlrepro.data.disk.prepare.nyuv2_13 import THIRTEEN
+from mtlrepro.data.disk.readers.pascal_context import context_edges
 from mtlrepro.data.disk.synthesize.raw_nyu import LabelledMat
 from mtlrepro.data.scenes.classes import NYU13, NYU40
 from mtlrepro.data.transforms.basic import resize_image
@@ -60,12 +60,31 @@ def test_nyud_mt_holds_what_the_mat_file_holds(source):
             np.testing.assert_array_equal(sample["depth"], depth)
             semseg = np.where(ids == 0, 255, ids - 1)
             np.testing.assert_array_equal(sample["semseg"], semseg)
-            np.testing.assert_array_equal(sample["edges"] == 1, boundaries(torch.from_numpy(semseg)) == 1)
+            np.testing.assert_array_equal(sample["edges"], context_edges(ids))
             assert set(sample["edges"].unique().tolist()) == {0, 1}
             length = sample["normals"].norm(dim=0)
             np.testing.assert_allclose(length, 1, atol=1e-6)
             assert (sample["normals"][2] < 0).float().mean() > 0.9
     Folder.check(LAYOUTS / "nyuv2.toml", root)
+
+
+def test_edges_of_objects_with_unlabelled_gaps_between_them(source):
+    """A gap of one or two pixels is one line, also between objects of one class; a wide one has two."""
+    raw, _, root = source
+
+    def with_gaps(stored):
+        stored[:] = 3
+        for left, width in ((10, 1), (20, 2), (30, 6)):
+            stored[:, left : left + width] = 0
+        return stored
+
+    rewrite(raw, "labels", with_gaps)  # (frames, columns, rows)
+    prepare("nyuv2", raw, root)
+    edges = np.load(root / "NYUD_MT/edge/0001.npy")
+    for row in edges[8:-8]:
+        (columns,) = row.nonzero()
+        assert len(columns) == 4
+        assert abs(columns - [10, 20.5, 29.5, 35.5]).max() <= 0.5
 
 
 def test_page_says_what_is_not_the_releases(source):
@@ -215,7 +234,7 @@ def nan(depths):
 
 
 BROKEN = {
-    "missing": ("images", lambda v: None, "no such variable"),
+    "missing": ("images", lambda v: None, "no such array"),
     "python order": ("images", lambda v: v.transpose(0, 3, 2, 1), "expected uint8 of shape (5, 3, 64, 48)"),
     "float images": ("images", lambda v: v / 255, "float64"),
     "16-bit images": ("images", lambda v: v.astype(np.uint16), "uint16 of shape"),
@@ -225,8 +244,8 @@ BROKEN = {
     "nan": ("depths", nan, "frame 3"),
     "labels of another size": ("labels", lambda v: v[:, ::2], "(5, 64, 48)"),
     "class 895": ("labels", beyond, "class 895 in frame 3, expected 0 to 894"),
-    "link": ("labels", lambda v: h5py.ExternalLink("/etc/other.h5", "x"), "no such variable"),
-    "soft link": ("depths", lambda v: h5py.SoftLink("/rawDepths"), "no such variable"),
+    "link": ("labels", lambda v: h5py.ExternalLink("/etc/other.h5", "x"), "is a link"),
+    "soft link": ("depths", lambda v: h5py.SoftLink("/rawDepths"), "is a link"),
 }
 
 

@@ -20,6 +20,8 @@ from mtlrepro.errors import DataError, SpecError
 SIZE = (48, 64)
 N = 11
 SCENES = ("room_0000_out", "room_0001_out")  # of 8 and 3 frames, and one more each that was not registered
+UNREGISTERED = "frames that COLMAP has not registered"
+UNTRUSTED = "frames whose depth disagrees with the reconstruction or is known at too few points"
 TRANSLATION = 5e-4
 """Metres, of paths half a metre long: what steps of 39 mm in the depth maps leave of the scale's precision."""
 
@@ -67,6 +69,13 @@ def lines(release, scene=SCENES[0], name="images.txt"):
 
 def write(release, content, scene=SCENES[0], name="images.txt"):
     (release / "colmap" / scene / name).write_text("".join(f"{line}\n" for line in content if "# Number" not in line))
+
+
+def partner_of(found, index):
+    """The id of the frame that a sample is paired with, by its picture."""
+    picture = found[index]["frames"][0]
+    (name,) = [name for i, name in enumerate(found.ids) if torch.equal(found[i]["image"], picture)]
+    return name
 
 
 # --- what a sample is -----------------------------------------------------------------------------------------------
@@ -125,19 +134,17 @@ def test_metric_motion_out_of_an_arbitrary_unit(written, frames):
     found = dataset(written)
     longest = 0.0
     for i, name in enumerate(found.ids):
-        for partner in found.partners(i):
-            motion = found.pair(i, partner)["motion"][0].double()
-            true = torch.linalg.inv(frames[partner]["pose"].double()) @ frames[name]["pose"].double()
-            assert (motion - true)[:3, 3].norm() < TRANSLATION
-            assert (motion - true)[:3, :3].abs().max() < 1e-5
-            longest = max(longest, float(true[:3, 3].norm()))
+        motion = found[i]["motion"][0].double()
+        true = torch.linalg.inv(frames[partner_of(found, i)]["pose"].double()) @ frames[name]["pose"].double()
+        assert (motion - true)[:3, 3].norm() < TRANSLATION
+        assert (motion - true)[:3, :3].abs().max() < 1e-5
+        longest = max(longest, float(true[:3, 3].norm()))
     assert longest > 0.2
 
 
 def test_motion_carries_points_into_the_partners_frame(written):
     """With no other source than a sample: its depth, moved, is the partner's depth where both see the same surface."""
-    found = dataset(written)
-    sample = found.pair(0, f"{SCENES[0]}/2")
+    sample = dataset(written)[8]
     k, depth = sample["intrinsics"].double(), sample["depth"].double()
     y, x = (depth > 0).nonzero().T
     rays = torch.linalg.inv(k) @ torch.stack([x + 0.5, y + 0.5, torch.ones_like(x)]).double()
@@ -167,28 +174,33 @@ def test_scales_differ_from_scene_to_scene(written):
 
 def test_the_partner_is_fixed_for_each_sample(written):
     one, two = dataset(written), dataset(written, length=4)
-    chosen = set()
     for i in range(4):
-        assert one.partners(i) == tuple(f"{SCENES[0]}/{j}" for j in range(1, 9) if j != i + 1)
         assert all(torch.equal(a, b) for a, b in zip(one[i].values(), two[i].values(), strict=True))
-        alike = [p for p in one.partners(i) if torch.equal(one.pair(i, p)["frames"], one[i]["frames"])]
-        chosen.add(alike[0])
-    assert len(chosen) > 1
+    partners = [partner_of(one, i) for i in range(N)]
+    assert all(partner != name for partner, name in zip(partners, one.ids, strict=True))
+    assert [partner.split("/")[0] for partner in partners] == [SCENES[0]] * 8 + [SCENES[1]] * 3
+    assert len(set(partners)) > 3
 
 
 def test_a_pair_holds_the_partners_own_image_and_depth(written):
     found = dataset(written)
-    pair = found.pair(0, found.ids[2])
+    pair = found[0]
     assert list(pair) == ["image", "depth", "intrinsics", "frames", "frame_depth", "motion"]
-    assert torch.equal(pair["frames"][0], found[2]["image"])
-    assert torch.equal(pair["frame_depth"][0], found[2]["depth"])
-    assert {key: value.shape[0] for key, value in pair.items() if key in ("frames", "frame_depth", "motion")} == {
-        "frames": 1,
-        "frame_depth": 1,
-        "motion": 1,
-    }
-    back = found.pair(2, found.ids[0])["motion"][0]
-    assert torch.allclose(back @ pair["motion"][0], torch.eye(4), atol=1e-6)
+    other = found[found.ids.index(partner_of(found, 0))]
+    assert torch.equal(pair["frames"], other["image"][None])
+    assert torch.equal(pair["frame_depth"], other["depth"][None])
+    assert pair["motion"].shape == (1, 4, 4)
+
+
+def test_every_gap_up_to_ten_is_as_likely():
+    """3D-aware, cross-view term: the gap is uniform in 1 ... 10; both directions count."""
+    posed = {number: f"scene/{number}" for number in range(1, 4001)}
+    drawn = [int(reader.drawn_partner(n, posed).split("/")[1]) - n for n in range(101, 3901)]
+    gaps, counts = np.unique(drawn, return_counts=True)
+    assert gaps.tolist() == [*range(-10, 0), *range(1, 11)]
+    assert ((counts - 190) ** 2 / 190).sum() < 43.8  # chi squared, 19 degrees of freedom, 0.1 %
+    assert reader.drawn_partner(5, {5: "a/5", 15: "a/15", 16: "a/16"}) == "a/15"
+    assert reader.drawn_partner(5, {5: "a/5", 16: "a/16"}) is None
 
 
 def test_partners_are_at_most_ten_frames_away(copy):
@@ -202,17 +214,27 @@ def test_partners_are_at_most_ten_frames_away(copy):
     write(copy, content)
     found = dataset(copy)
     assert found.ids[:3] == [f"{SCENES[0]}/{i}" for i in (1, 11, 21)]
-    assert found.partners(0) == (f"{SCENES[0]}/11",)
-    assert found.partners(1) == (f"{SCENES[0]}/1", f"{SCENES[0]}/21")
+    assert partner_of(found, 0) == f"{SCENES[0]}/11"
+    assert partner_of(found, 1) in (f"{SCENES[0]}/1", f"{SCENES[0]}/21")
 
 
 def test_the_files_of_a_short_split_are_those_of_its_partners_too(written):
-    files = dataset(written, length=1).files()
+    found = dataset(written, length=1)
+    files, partner = found.files(), partner_of(dataset(written), 0)
     assert files[:2] == [f"data/nyu2_train/{SCENES[0]}/1.jpg", f"data/nyu2_train/{SCENES[0]}/1.png"]
     assert f"colmap/{SCENES[0]}/images.txt" in files
-    assert f"data/nyu2_train/{SCENES[0]}/8.png" in files
-    assert not any(SCENES[1] in file for file in files)
-    assert len(files) == len(set(files)) == 2 * 8 + 3
+    assert files[-2:] == [f"data/nyu2_train/{partner}.jpg", f"data/nyu2_train/{partner}.png"]
+    assert len(files) == len(set(files)) == 2 + 3 + 2
+
+
+@pytest.mark.parametrize(
+    ("constant", "value"),
+    [("MAX_GAP", 9), ("MIN_POINTS", 40), ("MAX_SPREAD", 0.2), ("KINECT_WINDOW", (44, 40, 426, 560))],
+)
+def test_the_digest_covers_what_decides_about_frames(written, monkeypatch, constant, value):
+    before = dataset(written).digest()
+    monkeypatch.setattr(reader, constant, value)
+    assert dataset(written).digest() != before
 
 
 # --- what is left out -----------------------------------------------------------------------------------------------
@@ -226,7 +248,8 @@ def test_frames_with_few_points_are_left_out(copy):
     marked(copy, N - 1)
     found = dataset(copy)
     assert f"{SCENES[0]}/3" not in found.ids
-    assert f"{SCENES[0]}/3" not in found.partners(0)
+    assert f"data/nyu2_train/{SCENES[0]}/3.jpg" not in found.files()
+    assert found.left_out == {UNREGISTERED: 2, UNTRUSTED: 1}
 
 
 def test_frames_whose_depth_disagrees_are_left_out(copy):
@@ -237,6 +260,7 @@ def test_frames_whose_depth_disagrees_are_left_out(copy):
     Image.fromarray(depth.round().astype(np.uint8)).save(file)
     marked(copy, N - 1)
     assert f"{SCENES[0]}/5" not in dataset(copy).ids
+    assert dataset(copy).left_out == {UNREGISTERED: 2, UNTRUSTED: 1}
 
 
 @pytest.mark.parametrize(
@@ -256,7 +280,9 @@ def test_which_frames_are_trusted(ratios, expected):
 def test_frames_without_a_partner_are_left_out(copy):
     write(copy, [line for line in lines(copy, SCENES[1]) if not line.startswith("#")][:2], SCENES[1])
     marked(copy, 8)
-    assert {name.split("/")[0] for name in dataset(copy).ids} == {SCENES[0]}
+    found = dataset(copy)
+    assert {name.split("/")[0] for name in found.ids} == {SCENES[0]}
+    assert found.left_out == {UNREGISTERED: 1 + 3, "frames without another trusted pose within 10 frames": 1}
 
 
 def test_a_scene_that_could_not_be_reconstructed(copy):
@@ -266,7 +292,9 @@ def test_a_scene_that_could_not_be_reconstructed(copy):
     assert "data info nyuv2_video" in error.mend
     (copy / "colmap" / SCENES[1]).mkdir()
     marked(copy, 8)
-    assert len(dataset(copy)) == 8
+    found = dataset(copy)
+    assert len(found) == 8
+    assert found.left_out == {f"frames of scenes without a reconstruction ({SCENES[1]})": 4, UNREGISTERED: 1}
 
 
 def test_no_scene_was_reconstructed(copy):
@@ -333,12 +361,9 @@ def test_a_frame_that_is_not_named_by_number(copy):
 
 
 def test_a_truncated_image_of_the_partner(copy):
-    found = dataset(copy)
-    file = copy / f"data/nyu2_train/{SCENES[0]}/2.jpg"
+    file = copy / f"data/nyu2_train/{partner_of(dataset(copy), 0)}.jpg"
     file.write_bytes(file.read_bytes()[:200])
-    with pytest.raises(DataError) as caught:
-        found.pair(0, f"{SCENES[0]}/2")
-    assert caught.value.file == file
+    assert refused(copy).file == file
 
 
 # --- the cache, the writer ------------------------------------------------------------------------------------------
@@ -357,6 +382,26 @@ def test_poses_are_remembered_until_a_file_changes(copy, tmp_path, monkeypatch):
     write(copy, lines(copy, SCENES[1]), SCENES[1])
     dataset(copy, cache=cache)
     assert read == [SCENES[1]]
+    monkeypatch.setattr(reader, "MIN_POINTS", reader.MIN_POINTS - 1)
+    dataset(copy, cache=cache)
+    assert read == [SCENES[1], *SCENES]
+
+
+def test_poses_are_found_anew_if_depth_has_another_unit(copy, tmp_path):
+    cache = tmp_path / "cache"
+    before = dataset(copy, cache=cache)[0]["motion"][0]
+    description = tmp_path / "halved.toml"
+    text = (LAYOUTS / "nyuv2_video.toml").read_text()
+    description.write_text(text.replace("unit = 0.0392156862745098", "unit = 0.0196078431372549"))
+    after = VideoPairs(description, "train", copy.parent, cache=cache)[0]["motion"][0]
+    torch.testing.assert_close(after[:3, 3], before[:3, 3] / 2)
+
+
+def test_the_first_reading_shows_its_progress(copy, monkeypatch, capsys):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    dataset(copy)
+    assert "1/2 scenes: depth compared with the reconstruction" in capsys.readouterr().err
 
 
 def test_what_was_found_before_an_error_is_remembered(copy, tmp_path, monkeypatch):

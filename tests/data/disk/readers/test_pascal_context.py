@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,48 @@ def test_labels_of_another_size_are_resized_by_nearest_neighbour(copy):
     assert second["edges"].shape == SIZE  # thin lines of a larger map: most are lost, as in the published readers
 
 
+def turned(file):
+    with Image.open(file) as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(file)
+
+
+def turned_classes(file):
+    savemat(file, {"LabelMap": loadmat(file)["LabelMap"].T.copy()})
+
+
+def turned_part(file):
+    mask = box(2, 9, 3, 7, SIZE[::-1])
+    savemat(file, anno((15, mask, [("head", mask)])))
+
+
+@pytest.mark.parametrize(
+    ("path", "turn", "task"),
+    [
+        ("semseg/VOC12/{}.png", turned, "semseg"),
+        ("sal_distill/{}.png", turned, "saliency"),
+        ("normals_distill/{}.png", turned, "normals"),
+        ("pascal-context/trainval/{}.mat", turned_classes, "edges"),
+        ("human_parts/{}.mat", turned_part, "parts"),
+    ],
+)
+def test_a_label_turned_against_its_image_is_refused(copy, path, turn, task):
+    file = copy / path.format(dataset(copy).ids[0])
+    turn(file)
+    error = refused(copy)
+    assert (error.file, error.field) == (file, task)
+    assert "label is 60x40 (height x width), but its image is 40x60" in error.problem
+
+
+@pytest.mark.parametrize(("width", "good"), [(57, False), (58, True), (60, True), (63, True), (64, False)])
+def test_shapes_may_differ_by_a_twentieth(width, good):
+    label, file = torch.zeros(40, width, dtype=torch.uint8), Path("label.png")
+    if good:
+        assert reader.fitted(label, SIZE, file, "semseg").shape == SIZE
+    else:
+        with pytest.raises(DataError, match="of another shape"):
+            reader.fitted(label, SIZE, file, "semseg")
+
+
 # --- the map of 459 classes -----------------------------------------------------------------------------------------
 
 GOLDEN_EDGES = """
@@ -229,6 +272,7 @@ def test_normals_are_valid_by_class(copy):
         ({"LabelMap": np.full(SIZE, np.nan)}, "class id nan"),
         ({"LabelMap": np.zeros((*SIZE, 3))}, "expected a map (H, W)"),
         ({"LabelMap": "text"}, "expected a map (H, W)"),
+        ({"LabelMap": np.zeros((0, 0))}, "expected a map (H, W)"),
     ],
 )
 def test_a_wrong_class_map(copy, variables, problem):
@@ -396,3 +440,10 @@ def test_what_was_found_is_remembered_until_a_file_changes(copy, tmp_path, monke
     savemat(file, anno((9, box(0, 1, 0, 1), [])))
     assert dataset(copy, cache=cache, with_people=True).ids == found[1:]
     assert read == [file]
+
+
+def test_the_search_for_people_shows_its_progress(copy, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    dataset(copy, cache=tmp_path / "cache", with_people=True)
+    assert "1/6 files of train looked through for people" in capsys.readouterr().err

@@ -12,8 +12,8 @@ def root(tmp_path):
     return tmp_path / "data"
 
 
-def ask(cache, root, value, key="k", what="things"):
-    known = Remembered(cache, what, root)
+def ask(cache, root, value, key="k", what="things", rules=(), code=()):
+    known = Remembered(cache, what, root, dict(rules), code)
     answer = known.get(key, ["a"], lambda: value)
     known.save()
     return answer
@@ -28,6 +28,18 @@ def test_a_value_is_made_once(tmp_path, root):
     (root / "a").write_text("22")
     assert ask(cache, root, "new") == "new"
     assert ask(cache, root, "newer", key="other") == "newer"
+
+
+def test_a_value_is_made_anew_when_what_makes_it_changes(tmp_path, root):
+    """A threshold, or a line of the code."""
+    cache, code = tmp_path / "cache", tmp_path / "maker.py"
+    code.write_text("MOST = 0.15")
+    assert ask(cache, root, 1, rules={"least": 50}, code=[code]) == 1
+    assert ask(cache, root, 2, rules={"least": 50}, code=[code]) == 1
+    assert ask(cache, root, 3, rules={"least": 51}, code=[code]) == 3
+    assert ask(cache, root, 4, rules={"least": 51}, code=[code]) == 3
+    code.write_text("MOST = 0.25")
+    assert ask(cache, root, 5, rules={"least": 51}, code=[code]) == 5
 
 
 def test_another_folder_is_another_dataset(tmp_path, root):
@@ -61,7 +73,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path, root):
 
 
 def test_what_cannot_be_made_is_not_remembered(tmp_path, root):
-    known = Remembered(tmp_path / "cache", "things", root)
+    known = Remembered(tmp_path / "cache", "things", root, {}, ())
     with pytest.raises(ZeroDivisionError):
         known.get("k", ["a"], lambda: 1 / 0)
     known.save()

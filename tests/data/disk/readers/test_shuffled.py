@@ -44,6 +44,14 @@ def test_the_released_split_overlaps_as_measured(n: int, seed: int, shared: int)
     assert len({*parts["train"]} & {*parts["val"]}) == shared
 
 
+@pytest.mark.parametrize("n", COUNTS_OF)
+def test_all_images_train_where_another_dataset_is_judged(n: int) -> None:
+    parts, released = _dealt(n, "all"), _dealt(n, "released")
+    assert sorted(parts["train"]) == list(range(n))
+    assert parts["train"][: len(released["train"])] == released["train"]
+    assert parts["val"] == released["val"]
+
+
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 2**32))
 def test_disjoint_deals_every_name_once_in_any_order_of_names(train: int, val: int, seed: int) -> None:
     names, counts = [f"n{i}" for i in range(train + val)], {"train": train, "val": val}
@@ -63,6 +71,21 @@ def test_readers_split_a_copy_by_policy(key: str) -> None:
     assert len({r.digest() for r in (train, val, both["released"][0], read(key, split_seed=43))}) == 4
     with pytest.raises(SpecError, match="unknown split policy 'disjunct'"):
         read(key, policy="disjunct")
+
+
+@pytest.mark.parametrize("key", ["synthia", "virtual_kitti2"])
+def test_readers_expect_what_the_policy_deals(key: str) -> None:
+    train, val = (read(key, split, policy="all") for split in COUNTS)
+    assert train.expected() == val.expected() == {"train": 5, "val": 1}
+    assert (len(train), len(val)) == (5, 1)
+    released = read(key)
+    assert released.expected() == COUNTS
+    assert train.ids[:4] == released.ids
+    assert val.ids == read(key, "val").ids
+    assert train.overlapping
+    assert {*val.ids} <= {*train.ids}
+    assert train.digest() != released.digest()
+    assert read(key, policy="all", length=2).ids == train.ids[:2]
 
 
 def test_a_missing_image_is_no_other_split(tmp_path: Path) -> None:

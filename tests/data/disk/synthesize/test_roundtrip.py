@@ -121,7 +121,7 @@ def test_stored_forms_are_the_releases(written):
     holes = depth == 65535
     assert holes.any()
     assert 0.3 * 512 < depth[~holes].min() < depth[~holes].max() < 9 * 512
-    labels = np.asarray(Image.open(written / f"taskonomy/segment_semantic/allensville/{point}segment_semantic.png"))
+    labels = np.asarray(Image.open(written / f"taskonomy/segment_semantic/allensville/{point}segmentsemantic.png"))
     assert labels.dtype == np.uint8
     assert labels.max() < 18
     assert len(list((written / "taskonomy/rgb").iterdir())) == 6 + 2
