@@ -19,21 +19,38 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file by temporary file and rename; whatever happens, nothing half-written stays.
+    """Write a file (see `replace_file`).
 
     Raises:
         StoreError: full or read-only disk.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # unique over hosts and threads too
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content)
+    except OSError as error:
+        raise write_failure(path, error) from error
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file by temporary file and rename; whatever happens, nothing half-written stays.
+
+    A link stays, and what it leads to is replaced. A device or a pipe is written into.
+
+    Raises:
+        OSError: full or read-only disk.
+    """
+    if path.exists() and not path.is_file():  # asked of the path itself: /dev/stdout resolves to no path
+        with path.open("wb") as stream:
+            stream.write(content)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")  # unique over hosts and threads too
+    try:
         with temporary.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise write_failure(path, error) from error
+        os.replace(temporary, target)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -130,8 +130,14 @@ def test_a_raw_form_is_written_prepared_and_checked(tmp_path: Path, capsys: pyte
     assert PREPARED in told
     assert main(["data", "info", "--data-root", str(root)]) == 0
     assert f"{root / 'NYUD_MT'} (a synthetic copy, {PREPARED})" in capsys.readouterr().out
+    assert main(command) == 0
+    assert "NYUD_MT is there already" in capsys.readouterr().out
+    assert (
+        main(["data", "synthesize", "--layout", "nyu_depth_v2", "--n", "3", "--size", "120x160", str(raw / "b")]) == 0
+    )
+    command[4] = str(raw / "b" / "nyu_depth_v2")
     assert main(command) == 2
-    assert "NYUD_MT" in capsys.readouterr().err
+    assert "NYUD_MT: is there already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["scenes", "streets"])
@@ -156,6 +162,14 @@ def test_preview(name: str, tmp_path: Path) -> None:
         (["prepare", "nyuv2", "--from", "nowhere"], ["nyuv2", "MTLREPRO_DATA", "--data-root"]),
         (["prepare", "taskonomy", "--from", "x", "--data-root", "y"], ["unknown preparation 'taskonomy'", "nyuv2_13"]),
         (["prepare", "nyud_mt", "--from", "nowhere", "--data-root", "."], ["nowhere"]),
+        (["check", "nyu_depth_v2"], ["nyu_depth_v2", "raw form", "prepare"]),
+        (["synthesize", "--layout", "nyuv2", "--size", "100000x100000", "nowhere"], ["size", "at most 8192"]),
+        (["check", "nyuv2", "--picture", "/"], ["is a folder"]),
+        (["check", "nyuv2", "--picture", "a.jpg"], ["a.jpg", ".png"]),
+        (["check", "nyuv2", "--picture", "/dev/null/a.png"], ["/dev/null/a.png", "cannot be written"]),
+        (["check", "nyuv2", "--json", "/dev/null/a.json"], ["/dev/null/a.json", "cannot be written"]),
+        (["preview", "/"], ["is a folder"]),
+        (["preview", "/dev/null/a.png"], ["/dev/null/a.png", "cannot be written"]),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -170,9 +184,49 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["synthesize", "--layout", "nyuv2", "--size", "8", "x"], ["chek", "nyuv2"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["synthesize", "--layout", "nyuv2", "--size", "8", "x"],
+        ["synthesize", "--layout", "nyuv2", "--seed", "-1", "x"],
+        ["preview", "x.png", "--seed", "-1"],
+        ["preview", "x.png", "--scenes", "0"],
+        ["preview", "x.png", "--size", "102400x102400"],
+        ["chek", "nyuv2"],
+    ],
+)
 def test_bad_arguments_are_refused_with_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main(["data", *arguments])
     assert done.value.code == 2
     assert "usage: mtlrepro data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["check", "prepare", "synthesize", "preview"])
+def test_what_is_said_after_ctrl_c_is_true_of_the_action(
+    action: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ACTIONS[action], "run", interrupt)
+    arguments = {
+        "check": ["nyuv2"],
+        "prepare": ["nyuv2", "--from", "x"],
+        "synthesize": ["--layout", "nyuv2", "x"],
+        "preview": ["x.png"],
+    }
+    assert main(["data", action, *arguments[action]]) == 130
+    told = capsys.readouterr().err
+    assert "interrupted" in told
+    assert ("goes on" in told) == (action == "prepare")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "synthesize", "--layout", "nyuv2_13", *SMALL, "~/data"]) == 0
+    main(["data", "check", "nyuv2_13", "--data-root", "~/data", "--json", "~/a.json", "--picture", "~/a.png"])
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {"data", "a.json", "a.png"}
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]

@@ -54,18 +54,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if arguments[:1] == [name]:  # the arguments of some verbs take seconds of imports
             verb.add_arguments(sub)
-    interrupted = Verb.interrupted
+    chosen: Verb | None = None
     try:
         if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
             raise unknown("verb", arguments[0], VERBS)
         options = parser.parse_args(arguments)
-        interrupted = VERBS[options.verb].interrupted
-        return VERBS[options.verb]().run(options)
+        chosen = VERBS[options.verb]()
+        return chosen.run(options)
     except ReproError as error:
         print(f"mtlrepro: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"mtlrepro: {interrupted}", file=sys.stderr)
+        print(f"mtlrepro: {(chosen or Verb).interrupted}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 0

@@ -13,7 +13,7 @@ class Verb(ABC):
 
     summary: ClassVar[str]
     examples: ClassVar[str]
-    interrupted: ClassVar[str] = "interrupted"
+    interrupted: str = "interrupted"
     """What is said after Ctrl-C."""
 
     @staticmethod

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 
 from mtlrepro.cli.base import Verb, size
-from mtlrepro.errors import DataError
+from mtlrepro.errors import DataError, SpecError, StoreError
 from mtlrepro.progress import ProgressLine
 
 NAME = "dataset key, folder name of its release, or a description file (.toml)"
 GENERATED = ("scenes", "streets", "scenes_taskonomy")
+LARGEST_PICTURE = 4096
 
 
 class Check(Verb):
     """Look over a dataset."""
 
+    interrupted = "interrupted; a check-up changes nothing of the dataset, and it begins anew when started again"
     summary = "is everything there, and does it look as it should?"
     examples = """examples:
   mtlrepro data check nyuv2 --data-root /data
@@ -32,11 +35,11 @@ exit code 1 if something is missing or suspicious"""
         parser.add_argument(
             "--samples", type=int, default=None, metavar="N", help="read N of every split (default: all)"
         )
-        parser.add_argument("--picture", type=Path, metavar="PNG", help="draw some of them with all their labels")
-        parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found as JSON")
+        parser.add_argument("--picture", type=_path, metavar="PNG", help="draw some of them with all their labels")
+        parser.add_argument("--json", type=_path, metavar="FILE", help="write what was found as JSON")
         parser.add_argument(
             "--runs",
-            type=Path,
+            type=_path,
             metavar="DIR",
             help="run store, in whose cache readers remember what took long to find out, as runs do (default: none)",
         )
@@ -45,9 +48,17 @@ exit code 1 if something is missing or suspicious"""
         from mtlrepro.data.disk.checkup import checkup
         from mtlrepro.data.disk.checkup.sheet import sheet
         from mtlrepro.data.disk.names import dataset_key
+        from mtlrepro.data.disk.synthesize import RAW
         from mtlrepro.files import write_json
         from mtlrepro.suite.session import MANIFESTS
 
+        if options.name.casefold() in RAW:
+            problem = "is the raw form that `mtlrepro data prepare` starts from, no dataset to check"
+            mend = "Prepare nyuv2 or nyuv2_13 from it, and check that"
+            raise SpecError(problem, file=options.name, mend=mend)
+        for file in (options.json, options.picture):
+            _check_output(file)
+        _check_picture(options.picture)
         cache = options.runs and options.runs / MANIFESTS
         found = checkup(dataset_key(options.name), options.data_root, options.samples, _line(), cache)
         print(found.text(), end="")
@@ -93,6 +104,7 @@ class Info(Verb):
 class Prepare(Verb):
     """Derive a dataset from a public raw form."""
 
+    interrupted = "interrupted; what is made so far is kept aside, and it goes on there when started again"
     summary = "build a dataset from the raw form that is public; goes on where it was interrupted"
     examples = """examples:
   mtlrepro data prepare nyuv2 --from nyu_depth_v2 --data-root /data
@@ -104,31 +116,32 @@ SOURCE is a folder; `mtlrepro data info NAME` says which files it must hold."""
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", metavar="NAME", help="dataset key, or folder name of its release")
         parser.add_argument(
-            "--from", dest="source", type=Path, required=True, metavar="SOURCE", help="folder of the raw files"
+            "--from", dest="source", type=_path, required=True, metavar="SOURCE", help="folder of the raw files"
         )
         _add_data_root(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         from mtlrepro.data import DATA_ENV, data_root_of
         from mtlrepro.data.disk.names import dataset_key
-        from mtlrepro.data.disk.prepare import prepare
+        from mtlrepro.data.disk.prepare import prepare, target_of
 
         name, root = dataset_key(options.name), data_root_of(options.data_root)
         if root is None:
             mend = f"Set {DATA_ENV} or give --data-root"
             raise DataError("no folder of datasets is known to write to", file=name, mend=mend)
-        line = _line()
+        line, before = _line(), os.path.lexists(target_of(name, root))
         try:
             made = prepare(name, options.source, root, lambda n, of: line.show(f"{n}/{of} samples of {name}"))
         finally:
             line.clear()
-        print(made)
+        print(f"{made} is there already, made of the same source" if before else made)
         return 0
 
 
 class Synthesize(Verb):
     """Write the embedded scenes in a dataset's layout."""
 
+    interrupted = "interrupted; what was not finished is removed, finished copies are kept"
     summary = "write embedded scenes to disk exactly as a dataset is laid out, to rehearse without a licence"
     examples = """examples:
   mtlrepro data synthesize --layout nyuv2 --n 40 rehearsal           40 training and 10 validation samples
@@ -139,7 +152,7 @@ class Synthesize(Verb):
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("directory", type=Path, metavar="DIR", help="data root to write to")
+        parser.add_argument("directory", type=_path, metavar="DIR", help="data root to write to")
         parser.add_argument(
             "--layout",
             required=True,
@@ -149,7 +162,7 @@ class Synthesize(Verb):
         parser.add_argument("--n", type=int, default=40, help="training samples (default 40)")
         parser.add_argument("--val", type=int, metavar="M", help="validation samples (default: a quarter, at least 2)")
         parser.add_argument("--size", type=_pixels, metavar="HxW", help="size of the images (default: the release's)")
-        parser.add_argument("--seed", type=int, default=0, help="another seed is another set of scenes (default 0)")
+        parser.add_argument("--seed", type=_natural, default=0, help="another seed, other scenes (default 0)")
         parser.add_argument(
             "--verify", action="store_true", help="read everything back and tell the largest error of every target"
         )
@@ -173,6 +186,7 @@ class Synthesize(Verb):
 class Preview(Verb):
     """Draw embedded scenes."""
 
+    interrupted = "interrupted; nothing was written"
     summary = "a contact sheet of embedded scenes with all their labels"
     examples = """examples:
   mtlrepro data preview scenes.png
@@ -180,17 +194,19 @@ class Preview(Verb):
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("png", type=Path, metavar="PNG", help="file to write")
+        parser.add_argument("png", type=_path, metavar="PNG", help="file to write")
         parser.add_argument("--dataset", choices=GENERATED, default="scenes", help="which scenes (default: scenes)")
-        parser.add_argument("--scenes", type=int, default=6, help="how many (default 6)")
+        parser.add_argument("--scenes", type=_positive, default=6, help="how many (default 6)")
         parser.add_argument(
-            "--size", type=size, default=(192, 256), metavar="HxW", help="size of a picture (default 192x256)"
+            "--size", type=_picture_size, default=(192, 256), metavar="HxW", help="size of a picture (default 192x256)"
         )
-        parser.add_argument("--seed", type=int, default=0, help="of the scenes (default 0)")
+        parser.add_argument("--seed", type=_natural, default=0, help="of the scenes (default 0)")
 
     def run(self, options: argparse.Namespace) -> int:
         from mtlrepro.data.scenes.sheet import contact_sheet
 
+        _check_output(options.png)
+        _check_picture(options.png)
         contact_sheet(options.png, options.scenes, options.size, options.seed, options.dataset)
         print(options.png)
         return 0
@@ -208,7 +224,6 @@ ACTIONS: dict[str, type[Verb]] = {
 class Data(Verb):
     """Data questions."""
 
-    interrupted = "interrupted; what `prepare` has made so far is kept aside, and it goes on there when started again"
     summary = "what a dataset on disk needs, whether it is complete; build one, or a synthetic stand-in"
     examples = """examples:
   mtlrepro data info                                    all datasets, and which of their folders are here
@@ -233,17 +248,43 @@ class Data(Verb):
             action.add_arguments(sub)
 
     def run(self, options: argparse.Namespace) -> int:
-        return ACTIONS[options.action]().run(options)
+        action = ACTIONS[options.action]()
+        self.interrupted = action.interrupted
+        return action.run(options)
 
 
 def _add_data_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data-root", type=Path, default=None, help="folder of the papers' datasets (default: $MTLREPRO_DATA)"
+        "--data-root", type=_path, default=None, help="folder of the papers' datasets (default: $MTLREPRO_DATA)"
     )
 
 
 def _line() -> ProgressLine:
     return ProgressLine(width=shutil.get_terminal_size().columns)
+
+
+def _path(text: str) -> Path:
+    """A path whose ~ is the home folder: shells leave it in `--json=~/check.json`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text!r}: no such home folder") from None
+
+
+def _natural(text: str, least: int = 0) -> int:
+    """Parse a whole number, at least 0."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{number} is below {least}")
+    return number
+
+
+def _positive(text: str) -> int:
+    """Parse a whole number, at least 1."""
+    return _natural(text, 1)
 
 
 def _pixels(text: str) -> tuple[int, int]:
@@ -253,3 +294,28 @@ def _pixels(text: str) -> tuple[int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, for example 480x640") from None
     return height, width
+
+
+def _picture_size(text: str) -> tuple[int, int]:
+    """Parse "HEIGHTxWIDTH" of a picture on a contact sheet."""
+    height, width = size(text)
+    if max(height, width) > LARGEST_PICTURE:
+        raise argparse.ArgumentTypeError(f"{text!r}: height and width may be {LARGEST_PICTURE} at most")
+    return height, width
+
+
+def _check_picture(file: Path | None) -> None:
+    """Pictures are PNG files."""
+    if file is not None and file.suffix.lower() != ".png":
+        raise SpecError(f"a picture is a .png file, not {file.suffix or 'one without a suffix'}", file=file)
+
+
+def _check_output(file: Path | None) -> None:
+    """A file must be writable before hours go into what it is to hold."""
+    if file is None:
+        return
+    if file.is_dir():
+        raise StoreError("is a folder", file=file, mend="Name a file in it")
+    folder = next(parent for parent in file.absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(f"cannot be written: {folder} is no writable folder", file=file, mend="Choose another place")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 from mtlrepro.errors import StoreError
+from mtlrepro.files import replace_file
 from mtlrepro.report.jsonfile import to_text
 from mtlrepro.suite.results import SessionResult
 
@@ -51,19 +50,10 @@ def write_report(result: SessionResult, runs_root: Path, out: Path) -> list[Path
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file through a temporary one in the same folder (StoreError naming the file on failure)."""
-    temporary = ""
+    """Write a file as `mtlrepro.files.replace_file` does (StoreError naming the file on failure)."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
+        replace_file(path, data)
     except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
         raise _unwritable(path, error) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 import tokenize
 import zlib
@@ -35,6 +37,37 @@ _FORMATS = {".png": ("PNG",), ".jpg": ("JPEG",), ".jpeg": ("JPEG",)}
 of a PNG is no label map."""
 
 
+def check_regular(file: Path) -> os.stat_result:
+    """What the system says of a file, which must be one: opening a pipe would wait for ever.
+
+    Raises:
+        DataError: a folder, a pipe, a device or a socket.
+        OSError: there is no such file, or it may not be looked at.
+    """
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError("not a regular file", file=file, mend="Restore it: a folder, a pipe or a device has its name")
+    return found
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a PNG file."""
+
+
+def read_start(file: Path, n: int) -> bytes:
+    """The first n bytes of a file, fewer if it is shorter.
+
+    Raises:
+        DataError: missing, or it cannot be read.
+    """
+    try:
+        check_regular(file)
+        with file.open("rb") as stream:
+            return stream.read(n)
+    except OSError as error:
+        raise _damaged(file, error) from None
+
+
 def read_pixels(file: Path) -> tuple[np.ndarray, str]:
     """The values of a PNG or JPEG as stored, (H, W) or (H, W, channels), and its Pillow mode.
 
@@ -43,6 +76,7 @@ def read_pixels(file: Path) -> tuple[np.ndarray, str]:
     """
     formats = _FORMATS.get(file.suffix.lower(), ("PNG", "JPEG"))
     try:
+        check_regular(file)
         with Image.open(file, formats=formats) as image:
             return np.array(image), image.mode
     except UnidentifiedImageError:
@@ -64,6 +98,7 @@ def read_channels(file: Path, field: str) -> np.ndarray:
         DataError: missing, damaged, not a PNG, or of another mode.
     """
     try:
+        check_regular(file)
         with Image.open(file, formats=("PNG",)) as image:
             mode, stored = image.mode, image.tile[0][3]
             array = np.array(image)
@@ -90,6 +125,7 @@ def read_npy(file: Path, field: str) -> np.ndarray:
         DataError: missing, damaged, not an npy file, or one that holds pickled objects.
     """
     try:
+        check_regular(file)
         with file.open("rb") as stream:
             if stream.read(6) != b"\x93NUMPY":
                 mend = "Write it with numpy.save (pickles are refused)"
@@ -114,6 +150,7 @@ def read_mat(file: Path) -> dict[str, Any]:
     from scipy.io.matlab import MatReadError
 
     try:
+        check_regular(file)
         with file.open("rb") as stream:
             variables = loadmat(stream, simplify_cells=True)
     except NotImplementedError:
@@ -143,6 +180,7 @@ def read_hdf5(file: Path, name: str, axes: Collection[int], form: str) -> np.nda
         mend = 'Install it: pip install "mtlrepro[hdf5]"'
         raise MissingExtra("HDF5 files need h5py, which is not installed", file=file, mend=mend) from None
     try:
+        check_regular(file)
         with h5py.File(file, "r") as stream:
             array = own_array(stream, name, file, f"Store it under {name!r}, or restore the file")
             if array.ndim not in axes:

@@ -44,6 +44,7 @@ TOP_KEYS = {
 }
 SPLITS = ("train", "val")
 CAMERA_KEYS = ("width", "height", "fx", "fy", "cx", "cy")
+MAX_PIXELS = 1_000_000
 ORIGIN_KEYS = ("title", "url", "licence", "size", "get", "notes")
 
 READER = "reader"
@@ -67,9 +68,10 @@ class Labels:
         path: pattern of the label files, relative to the root; None if there are no files of this task.
         others: further patterns; for each id the first of all that exists counts.
         derived: where labels without files come from: `"semseg"` or `"reader"`.
-        ignore: stored values that mean "no label" (semseg).
+        ignore: stored values that mean "no label" (semseg). Beside a `map`, see there.
         offset: added to stored values to give class ids (semseg).
-        map: (stored value, class id) pairs; every other stored value means "no label" (semseg).
+        map: (stored value, class id) pairs; every other stored value means "no label", or is an error if there is an
+            `ignore` that does not hold it (semseg).
         colours: the RGB that stands for each class; every other colour means "no label" (semseg).
         channel: which channel of a PNG of several holds the values (semseg, depth).
         threshold: values above it are foreground, as a fraction of 255 where stored as PNG (saliency).
@@ -375,7 +377,7 @@ class _Reader:
     def _class_ids(self, table: dict[str, Any], suffixes: set[str]) -> dict[str, Any]:
         """How stored values become class ids: with `ignore` and `offset`, or by a `map`, or by `colours`."""
         field, classes = "tasks.semseg", len(table["classes"])
-        rules = {"map": ("colours", "ignore", "offset"), "colours": ("ignore", "offset", "channel")}
+        rules = {"map": ("colours", "offset"), "colours": ("ignore", "offset", "channel")}
         for rule, excluded in rules.items():
             other = next((key for key in excluded if rule in table and key in table), None)
             if other is not None:
@@ -397,11 +399,21 @@ class _Reader:
                     raise self._error(f"{field}.map", problem, f"Give 0 to {classes - 1}")
             if not pairs:
                 raise self._error(f"{field}.map", "is empty", "Write map = {7 = 0, 8 = 1}")
-            return {"map": tuple(sorted((int(stored), class_id) for stored, class_id in pairs.items()))}
-        ignore = self._get(table, field, "ignore", list, [])
-        if not all(type(v) is int and -1 <= v <= 255 for v in ignore):
-            raise self._error(f"{field}.ignore", f"{ignore} holds something else than ids -1..255", "Correct it")
-        return {"ignore": tuple(sorted({*ignore, 255})), "offset": self._get(table, field, "offset", int, 0)}
+            by_id = {int(stored): class_id for stored, class_id in pairs.items()}
+            ignore = self._ignored(table, 2**16 - 1) if "ignore" in table else ()
+            both = next((stored for stored in table.get("ignore", ()) if stored in by_id), None)
+            if both is not None:
+                raise self._error(f"{field}.ignore", f"{both} has a class in map", "Take it out of one of the two")
+            return {"map": tuple(sorted(by_id.items())), "ignore": ignore}
+        return {"ignore": self._ignored(table, 255), "offset": self._get(table, field, "offset", int, 0)}
+
+    def _ignored(self, table: dict[str, Any], top: int) -> tuple[int, ...]:
+        """Stored values up to `top` that mean "no label"; 255 always does."""
+        field = "tasks.semseg.ignore"
+        ignore = self._get(table, "tasks.semseg", "ignore", list, [])
+        if not all(type(v) is int and -1 <= v <= top for v in ignore):
+            raise self._error(field, f"{ignore} holds something else than ids -1..{top}", "Correct it")
+        return tuple(sorted({*ignore, 255}))
 
     def _check_classes(self, table: dict[str, Any]) -> None:
         field = "tasks.semseg"
@@ -429,8 +441,9 @@ class _Reader:
         self._known("key", given, CAMERA_KEYS, "camera")
         camera = {key: float(self._get(given, "camera", key, (int, float))) for key in CAMERA_KEYS if given}
         for key, value in camera.items():
-            if not 0 < value < float("inf"):
-                raise self._error(f"camera.{key}", f"{value} is not a positive number of pixels", "Correct it")
+            if not 0 < value < MAX_PIXELS:
+                problem = f"{value} is not a positive number of pixels below {MAX_PIXELS}"
+                raise self._error(f"camera.{key}", problem, "Correct it")
         return camera
 
     def _origin(self, table: dict[str, Any]) -> dict[str, str]:

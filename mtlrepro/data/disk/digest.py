@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from mtlrepro.data.disk.arrays import check_regular
 from mtlrepro.data.disk.intact import check_intact
 from mtlrepro.data.disk.paths import denied
 from mtlrepro.errors import DataError
@@ -36,7 +37,7 @@ def digest_files(root: Path, files: Sequence[str], extra: str = "", cache: Path 
             same size, goes unnoticed.
 
     Raises:
-        DataError: a file cannot be read, is empty or cut short.
+        DataError: a file cannot be read, is no regular file, is empty or cut short.
     """
     root = root.resolve()
     store = None if cache is None else Path(cache) / f"files-{hashlib.sha256(str(root).encode()).hexdigest()[:16]}.json"
@@ -47,7 +48,7 @@ def digest_files(root: Path, files: Sequence[str], extra: str = "", cache: Path 
         for name in files:
             file = root / name
             try:
-                stat = file.stat()
+                stat = check_regular(file)
                 if not in_full and stat.st_size:
                     total.update(f"\0{name}\0{stat.st_size} bytes".encode())
                     continue

@@ -113,7 +113,13 @@ def read_semseg(file: Path, labels: Labels, description: Description) -> Tensor:
         return _ids_of_colours(file, labels.colours)
     if labels.map:
         stored = _ids(file, "semseg", labels, ("L", "P", *SIXTEEN_BITS))
-        table = _map_table(labels.map)
+        mend = (
+            "Restore the file, or, if {} means no label, add it to ignore = [...] of [tasks.semseg] in "
+            f"{description.file}"
+        )
+        table, bad = _map_table(labels.map, labels.ignore)
+        if labels.ignore:
+            return _looked_up(stored, table, bad, "neither map nor ignore names it", mend, file)
         return torch.from_numpy(table[_indices(stored, len(table) - 2)])
     stored = _ids(file, "semseg", labels, ("L", "P"))
     n, first = len(description.classes), -labels.offset
@@ -376,12 +382,17 @@ def _colour_table(colours: tuple[tuple[int, int, int], ...]) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
-def _map_table(pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """Stored value 0..65535 -> class id (255 = ignore); a last entry, which an index of -1 reads, for all others."""
+def _map_table(pairs: tuple[tuple[int, int], ...], ignore: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Stored value 0..65535 -> class id (255 = ignore), and stored value -> is it neither mapped nor in `ignore`.
+
+    Both have a last entry, which an index of -1 reads: for a stored -1, and where nothing is checked for all others.
+    """
     table = np.full((1 << 16) + 1, IGNORE, np.uint8)
+    bad = np.ones(table.shape, bool)
+    bad[list(ignore)] = False
     for stored, class_id in pairs:
-        table[stored] = class_id
-    return table
+        table[stored], bad[stored] = class_id, False
+    return table, bad
 
 
 def _npy(file: Path, task: str, shape: str, axes: int) -> np.ndarray:

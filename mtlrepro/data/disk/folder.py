@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mtlrepro.data.disk.arrays import check_regular
 from mtlrepro.data.disk.description import Description, check_own_files, load, variants
 from mtlrepro.data.disk.digest import digest_files
 from mtlrepro.data.disk.encodings import boundaries, read_image, read_label
@@ -235,6 +236,7 @@ class Folder:
     def _listed(self, value: str) -> list[str]:
         d, split, file = self.description, self.split, self.root / value
         try:
+            check_regular(file)
             lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
         except FileNotFoundError:
             mend = f"Restore the list of {split} ids, or correct splits.{split} in {d.file}"

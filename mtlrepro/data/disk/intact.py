@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtlrepro.data.disk.arrays import read_mat, read_pixels
+from mtlrepro.data.disk.arrays import PNG, check_regular, read_mat, read_pixels
 from mtlrepro.data.disk.paths import denied
 from mtlrepro.errors import DataError
 
@@ -18,7 +18,7 @@ ENDS = 4096
 
 
 def check_intact(file: Path) -> None:
-    """Raise a `DataError` if a file is empty, cut short or not what its name says; formats unknown here pass.
+    """Raise a `DataError` if a file is no regular one, empty, cut short or not what its name says; others pass.
 
     Damage inside a file whose ends are whole is found when it is decoded.
 
@@ -26,7 +26,7 @@ def check_intact(file: Path) -> None:
         DataError: as said; also if the file may not be read.
         OSError: there is no such file.
     """
-    size = file.stat().st_size
+    size = check_regular(file).st_size
     if not size:
         raise DataError("the file is empty", file=file, mend="Copy or download it again")
     check = _CHECKS.get(file.suffix.lower())
@@ -68,7 +68,7 @@ def _npy(file: Path, size: int) -> None:
 def _json(file: Path, size: int) -> None:
     try:
         json.loads(file.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"not JSON ({error})", file=file, mend="Restore it") from None
 
 
@@ -87,7 +87,7 @@ def _hdf5(file: Path, size: int) -> None:
         raise DataError(f"not a whole HDF5 file ({error})", file=file, mend=mend) from None
 
 
-_PNG = _image(b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82")
+_PNG = _image(PNG, b"IEND\xaeB`\x82")
 _JPEG = _image(b"\xff\xd8", b"\xff\xd9")
 _CHECKS: dict[str, Callable[[Path, int], object]] = {
     ".png": _PNG,

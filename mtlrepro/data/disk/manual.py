@@ -43,7 +43,8 @@ A dataset of your own is a folder of images and label maps, and one TOML file th
     offset = 0                               # added to stored values, -1 where classes are stored from 1
     palette = [[0, 0, 255], [90, 90, 90], [128, 64, 128]]   # optional, RGB 0..255 a class
     # or, in place of ignore and offset, with "no label" everywhere else:
-    # map = {7 = 2, 11 = 1, 23 = 0}          # the class id of each stored value; PNG may have 16 bits then
+    # map = {7 = 2, 11 = 1, 23 = 0}          # the class id of each stored value; PNG may have 16 bits then;
+                                             # with ignore, too, stored values that neither names are errors
     # colours = [[0, 0, 255], [90, 90, 90], [128, 64, 128]]   # RGB .png: the colour of each class
     # channel = 0                            # which channel, if the PNG has several of 8 or 16 bits; so in depth
 
@@ -177,7 +178,8 @@ def _class_ids(labels: Labels) -> str:
         return "a colour a class, as below; every other = no label"
     if labels.map:
         pairs = ", ".join(f"{stored} -> {class_id}" for stored, class_id in labels.map)
-        return f"stored value -> class id {pairs}; every other = no label"
+        others = ", ".join(map(str, labels.ignore)) if labels.ignore else "every other"
+        return f"stored value -> class id {pairs}; {others} = no label"
     return f"class id = {_value(labels.offset)}; {', '.join(map(str, labels.ignore))} = no label"
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mtlrepro.data import DATASETS, description_file
+from mtlrepro.data.disk.arrays import check_regular
 from mtlrepro.data.disk.description import SPLITS, load
 from mtlrepro.data.disk.paths import denied
 from mtlrepro.errors import DataError
@@ -42,6 +43,7 @@ def read_marker(root: Path) -> Marker | None:
     """
     file = root / NAME
     try:
+        check_regular(file)
         value = json.loads(file.read_text())
         if value["schema"] != SCHEMA:
             raise ValueError(f"schema {value['schema']}, expected {SCHEMA}")

@@ -24,16 +24,25 @@ def find_root(d: Description, base: Path | str | None) -> Path:
         remark = f"{root} is a file"
     except PermissionError:
         raise denied(root) from None
+    except NotADirectoryError:
+        remark = f"{next(above for above in root.parents if above.exists())} is a file"
     except (OSError, ValueError):  # a name with a NUL is a ValueError
         remark = _instead(root)
     remark = remark and f"; {remark}"
     if base is None:
         mend = "Correct root in the description"
         raise DataError(f"no such folder: {root}{remark}", file=d.file, field="root", mend=mend)
+    mend = f"Put {d.root} into {base}, or set MTLREPRO_DATA or --data-root to the folder that holds it"
+    here, names = Path(base).absolute(), PurePosixPath(d.root).parts
+    if here.is_dir() and [part.casefold() for part in here.parts[-len(names) :]] == [n.casefold() for n in names]:
+        remark = f"; {here} is the dataset itself"
+        mend = f"Set MTLREPRO_DATA or --data-root to {here.parents[len(names) - 1]}"
+    elif here.is_file():
+        mend = f"Set MTLREPRO_DATA or --data-root to the folder that holds {d.root}"
     raise DataError(
         f"not found: looked for {root / PurePosixPath(fill(d, d.image, next(iter(d.splits)))).parent}{remark}",
         file=d.name,
-        mend=f"Put {d.root} into {base}, or set MTLREPRO_DATA or --data-root to the folder that holds it",
+        mend=mend,
     )
 
 

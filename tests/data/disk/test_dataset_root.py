@@ -64,6 +64,27 @@ def test_a_file_in_its_place(nyud: Description, tmp_path: Path) -> None:
     assert refused(nyud, tmp_path).problem.endswith(f"; {tmp_path / 'NYUD_MT'} is a file")
 
 
+@pytest.mark.parametrize("name", ["NYUD_MT", "nyud_mt"])
+@pytest.mark.parametrize("relative", [False, True])
+def test_the_dataset_itself(
+    nyud: Description, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, relative: bool
+) -> None:
+    base = tmp_path / name
+    base.mkdir()
+    monkeypatch.chdir(base)
+    error = refused(nyud, Path() if relative else base)
+    assert error.problem.endswith(f"; {base} is the dataset itself")
+    assert error.mend == f"Set MTLREPRO_DATA or --data-root to {tmp_path}"
+
+
+def test_a_file_above(nyud: Description, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    error = refused(nyud, tmp_path / "file")
+    assert error.problem.endswith(f"; {tmp_path / 'file'} is a file")
+    assert error.mend == "Set MTLREPRO_DATA or --data-root to the folder that holds NYUD_MT"
+    assert refused(nyud, tmp_path / "file/inner").problem.endswith(f"; {tmp_path / 'file'} is a file")
+
+
 def test_a_root_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text('name = "own"\nroot = "Pictures"\nimage = "{split}/{id}.png"\n[tasks.depth]\npath = "{id}.npy"')

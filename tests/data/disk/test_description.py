@@ -189,8 +189,11 @@ def test_unknown_names_suggest_known_ones(tmp_path, old, new, field, hint):
         ("unit = 0.001", f"unit = 1\n{TEXTURE}", "tasks.texture.deviation", "missing"),
         ("unit = 0.001", 'unit = 1\n[tasks.texture]\npath = "{id}.npy"', "tasks.texture.path", "is not a .png file"),
         ("unit = 0.001", f"unit = 1\n{TEXTURE}\ndeviation = 0", "tasks.texture.deviation", "(1.0, 0.0) are no"),
-        ("ignore = [9]", "ignore = [9]\nmap = {7 = 0}", "tasks.semseg.ignore", "no meaning beside map"),
+        ("ignore = [9]", "ignore = [9, 7]\nmap = {7 = 0}", "tasks.semseg.ignore", "7 has a class in map"),
+        ("ignore = [9]", "ignore = [65536]\nmap = {7 = 0}", "tasks.semseg.ignore", "else than ids -1..65535"),
+        ("ignore = [9]", "ignore = [256]", "tasks.semseg.ignore", "else than ids -1..255"),
         ("ignore = [9]", "offset = 1\nmap = {7 = 0}", "tasks.semseg.offset", "no meaning beside map"),
+        ("ignore = [9]", 'ignore = ["a"]\nmap = {7 = 0}', "tasks.semseg.ignore", "else than ids -1..65535"),
         ("ignore = [9]", "map = {}", "tasks.semseg.map", "is empty"),
         ("ignore = [9]", "map = [7, 8]", "tasks.semseg.map", "expected dict, got [7, 8]"),
         ("ignore = [9]", "map = {-1 = 0}", "tasks.semseg.map", "'-1' is not a stored value of 0..65535"),
@@ -227,6 +230,7 @@ def test_unknown_names_suggest_known_ones(tmp_path, old, new, field, hint):
         ("[tasks.semseg]", "[files]\npose = 1\n[tasks.semseg]", "files.pose", "expected str, got 1"),
         ("[tasks.semseg]", "[camera]\nwidth = 64\n[tasks.semseg]", "camera.height", "missing"),
         ("[tasks.semseg]", f"{CAMERA.replace('60', '0')}[tasks.semseg]", "camera.fx", "0.0 is not a positive number"),
+        ("[tasks.semseg]", f"{CAMERA.replace('60', '1e308')}[tasks.semseg]", "camera.fx", "of pixels below 1000000"),
         ("[tasks.semseg]", f"{CAMERA.replace('60', 'nan')}[tasks.semseg]", "camera.fx", "nan is not a positive"),
         ("[tasks.semseg]", f"{CAMERA.replace('60', '[6]')}[tasks.semseg]", "camera.fx", "expected int or float"),
         ("[tasks.semseg]", "[origin]\nurl = 1\n[tasks.semseg]", "origin.url", "expected str, got 1"),
@@ -304,6 +308,13 @@ def test_a_unit_that_is_said_and_one_that_is_not(tmp_path):
     assert plain.tasks["depth"].scale == said.tasks["depth"].scale == 1.0
     assert plain.digest() == said.digest()  # samples are the same
     assert load(written(tmp_path, text + "\nunit = 2")).digest() != said.digest()
+
+
+def test_ids_that_a_map_ignores(tmp_path):
+    d = load(written(tmp_path, GOOD.replace("ignore = [9]", "map = {7 = 0}\nignore = [300, -1]")))
+    labels = d.tasks["semseg"]
+    assert (labels.map, labels.ignore) == (((7, 0),), (-1, 255, 300))
+    assert "class id 7 -> 0; -1, 255, 300 = no label" in describe(d.file)
 
 
 def test_stored_ids_by_a_map(tmp_path):

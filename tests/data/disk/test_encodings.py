@@ -213,6 +213,23 @@ def test_a_map_is_what_its_pairs_say(tmp_path_factory, pairs, seed):
     assert out.tolist() == [[pairs.get(v, 255) for v in row] for row in stored.tolist()]
 
 
+@pytest.mark.parametrize(("name", "dtype"), [("0.png", np.uint8), ("0.png", np.uint16), ("0.npy", np.int64)])
+def test_ids_that_neither_map_nor_ignore_names(tmp_path, name, dtype):
+    ignore = (-1, 0, 255)
+    stored = np.array([[7, 8, 0], [255, 0, 7]], dtype)
+    want = [[0, 2, 255], [255, 255, 0]]
+    assert read(saved(tmp_path, stored, name), "semseg", ignore=ignore, map=MAP).tolist() == want
+    for wrong in (77, *((-2, 2**40) if dtype == np.int64 else ())):
+        stored[0, :2] = wrong
+        error = refused(saved(tmp_path, stored, name), "semseg", ignore=ignore, map=MAP)
+        assert error.problem == f"label id {wrong} (2 pixels), but neither map nor ignore names it"
+        assert f"if {wrong} means no label, add it to ignore" in error.mend
+    if dtype == np.int64:
+        stored[0, :2] = -1
+        assert read(saved(tmp_path, stored, name), "semseg", ignore=ignore, map=MAP).tolist()[0] == [255, 255, 255]
+        assert "label id -1" in refused(saved(tmp_path, stored, name), "semseg", ignore=(0, 255), map=MAP).problem
+
+
 def test_ids_in_one_channel_of_sixteen_bits(tmp_path):
     stored = RANDOM.integers(0, 65536, (H, W, 3)).astype(np.uint16)
     stored[..., 1] = RANDOM.choice([7, 8, 300, 9], (H, W))
@@ -484,6 +501,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, name):
         raise PermissionError(13, "Permission denied")
 
     file = tmp_path / name
+    file.touch()
     monkeypatch.setattr(Image, "open", refuse)  # whoever runs the tests may be allowed everything
     monkeypatch.setattr(type(file), "open", refuse)
     monkeypatch.setattr(h5py, "File", refuse)

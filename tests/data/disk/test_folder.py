@@ -1,5 +1,6 @@
 """Datasets on disk: what is found, what it becomes, and one clear error for what is missing."""
 
+import os
 import shutil
 
 import numpy as np
@@ -165,6 +166,7 @@ def test_a_list_that_cannot_be_opened(street, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     described = load(street)
+    (street.parent / "val.txt").write_text("0\n")
     monkeypatch.setattr("mtlrepro.data.disk.folder.marker_of", lambda root, name: None)
     monkeypatch.setattr(type(street), "read_text", refuse)  # whoever runs the tests may be allowed everything
     error = refused(described, "val")
@@ -349,3 +351,9 @@ def test_a_synthetic_copy_has_counts_of_its_own(street):
 def test_a_dataset_without_a_reader_of_its_own_cannot_ask_for_one(street):
     edited(street, ("[tasks.semseg]", '[tasks.normals]\nfrom = "reader"\n[tasks.semseg]'))
     assert refused(street).field == "tasks.normals.from"
+
+
+def test_a_pipe_in_place_of_a_list_does_not_wait_for_ever(street):
+    edited(street, ("[tasks.semseg]", '[splits]\ntrain = "train.txt"\n[tasks.semseg]'))
+    os.mkfifo(street.parent / "train.txt")
+    assert refused(street).problem == "not a regular file"

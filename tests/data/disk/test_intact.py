@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -11,8 +13,10 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from mtlrepro.data.disk.arrays import read_channels, read_hdf5, read_mat, read_npy, read_pixels, read_start
 from mtlrepro.data.disk.digest import digest_files
 from mtlrepro.data.disk.intact import check_intact
+from mtlrepro.data.disk.readers.cityscapes import read_camera
 from mtlrepro.errors import DataError
 
 ARRAY = np.arange(64 * 80, dtype=np.uint8).reshape(64, 80)
@@ -128,3 +132,35 @@ def test_another_format_under_this_name(form: str, name: str, tmp_path: Path) ->
     Image.fromarray(ARRAY).save(tmp_path / name, form)
     with pytest.raises(DataError, match=r"not a (PNG|JPEG) file"):
         check_intact(tmp_path / name)
+
+
+READ: dict[str, Callable[[Path], object]] = {
+    "check_intact": check_intact,
+    "digest_files": lambda file: digest_files(file.parent, [file.name]),
+    "read_camera": read_camera,
+    "read_channels": lambda file: read_channels(file, "semseg"),
+    "read_hdf5": lambda file: read_hdf5(file, "depth", (2,), "(H, W)"),
+    "read_mat": read_mat,
+    "read_npy": lambda file: read_npy(file, "depth"),
+    "read_pixels": read_pixels,
+    "read_start": lambda file: read_start(file, 8),
+}
+
+
+@pytest.mark.parametrize("read", READ)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda file: os.symlink("/dev/zero", file)])
+def test_pipes_folders_and_devices_are_never_opened(read: str, make: Callable[[Path], None], tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    make(file)
+    with pytest.raises(DataError, match="not a regular file") as caught:
+        READ[read](file)
+    assert caught.value.file == file
+    assert caught.value.mend
+
+
+def test_json_nested_too_deep(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text("[" * 200_000)
+    for read, problem in ((check_intact, "not JSON"), (read_camera, "cannot be read as JSON")):
+        with pytest.raises(DataError, match=problem):
+            read(file)

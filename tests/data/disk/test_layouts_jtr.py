@@ -194,7 +194,8 @@ def test_files_that_are_missing_cut_or_misplaced(arrays, tmp_path_factory):
     assert error.problem.startswith("no file of the train split: nothing in ")
     assert error.problem.endswith("train is there: the tree lies one level too deep")
     above = refused(lambda: Folder.check(d, folder))
-    assert above.problem == f"not found: looked for {folder / folder.name / 'train' / 'image'}"
+    looked_for = folder / folder.name / "train" / "image"
+    assert above.problem == f"not found: looked for {looked_for}; {folder} is the dataset itself"
 
 
 def test_a_label_of_another_shape(arrays):

@@ -41,6 +41,7 @@ def test_no_permission_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def refuse(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
+    write_marker(tmp_path, MARKER)
     monkeypatch.setattr(type(tmp_path), "read_text", refuse)  # whoever runs the tests may be allowed everything
     for enters, file in ((True, tmp_path / NAME), (False, tmp_path)):
         monkeypatch.setattr("os.access", lambda path, mode, enters=enters: enters)

@@ -16,9 +16,9 @@ from typing import Any
 
 from mtlrepro.data import description_file
 from mtlrepro.data.disk.checkup import words
-from mtlrepro.data.disk.checkup.findings import Case, Finding, Split, judge
+from mtlrepro.data.disk.checkup.findings import EXAMPLES, Case, Finding, Split, judge, nothing_valid
 from mtlrepro.data.disk.checkup.masks import masks
-from mtlrepro.data.disk.checkup.rules import RULES, SIZES
+from mtlrepro.data.disk.checkup.rules import BLANK, RULES, SIZES
 from mtlrepro.data.disk.checkup.statistics import Facts, Problem, Statistics, facts
 from mtlrepro.data.disk.checkup.survey import Files, Survey, surplus, survey, twins
 from mtlrepro.data.disk.origin import PREPARED
@@ -144,7 +144,8 @@ def checkup(
     if first.synthetic:
         notes.insert(0, "a synthetic copy: results on it are a rehearsal, never evidence on a paper")
     if first.overlapping:
-        notes.append("train and val may share samples, as the published splits do")
+        notes += shared(opened)
+    notes += blanks(name, splits)
     readers = list(opened.values())
     return Checkup(
         name,
@@ -196,6 +197,27 @@ def prepared(root: Path) -> list[str]:
         DataError: the record of the preparation is damaged.
     """
     return [] if read_record(root) is None else [PREPARED]
+
+
+def shared(readers: Mapping[str, Survey]) -> list[str]:
+    """One line on how much of val is in train, for datasets whose published splits overlap."""
+    if len(readers) < 2:
+        return []
+    train, val = (set(readers[split].ids) for split in ("train", "val"))
+    return [f"{len(val & train)} of {len(val)} val images are train images too, as in the published splits"]
+
+
+def blanks(name: str, splits: Sequence[SplitCheck]) -> list[str]:
+    """One line for every split and label with samples that lack any valid pixel, where such are usual."""
+    notes = []
+    for task in (task for task, usual in BLANK.items() if name in usual):
+        for split in splits:
+            ids = nothing_valid(split.statistics, task)
+            if ids:
+                some = ", ".join(ids[:EXAMPLES]) + (" ..." if len(ids) > EXAMPLES else "")
+                of = f"{len(ids)} of {len(split.statistics.names)} samples, as is usual"
+                notes.append(f"{split.name}: no valid pixel of {task} in {some} ({of})")
+    return notes
 
 
 def _subset(n: int, samples: int | None, split: str) -> list[int]:

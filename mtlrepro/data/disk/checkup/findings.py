@@ -179,6 +179,22 @@ def _beyond(case: Case, rule: Rule, split: Split, values: np.ndarray) -> Found:
         )
 
 
+def nothing_valid(statistics: Statistics, task: str) -> tuple[str, ...]:
+    """Ids of the samples of which no pixel of a label is valid."""
+    summary = statistics.tasks.get(task)
+    if summary is None:
+        return ()
+    return tuple(statistics.names[i] for i in np.flatnonzero(summary.figure("invalid") == 1))
+
+
+def blank(case: Case, rule: Rule) -> Found:
+    """Splits with more samples than tolerated of which no pixel of a label is valid."""
+    for split in case.splits:
+        names, n = nothing_valid(split.statistics, rule.task), len(split.statistics.names)
+        if len(names) > rule.usual.get(case.dataset, rule.tolerated) * n:
+            yield split.name, f"{rule.task}: {len(names)} of {n} samples have no valid pixel", names
+
+
 def mixed(case: Case, rule: Rule) -> Found:
     """Splits whose samples differ by more than a factor, `tolerated` of them left aside at either end."""
     for split in case.splits:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from mtlrepro.data.disk.checkup.findings import (
     Case,
     Rule,
+    blank,
     contrary,
     mixed,
     much_left_out,
@@ -38,6 +39,12 @@ _UNIT = (
 )
 _AGAIN = "Get these files again, or see what made them"
 _MAPS = ("occlusion", "reshading", "keypoints", "texture")
+
+BLANK: Mapping[str, Mapping[str, float]] = {
+    "depth": {"taskonomy": 0.25},
+    "normals": {"taskonomy": 0.25, "pascal_context": 0.5},
+}
+"""Label -> dataset -> share of its samples that may lack any valid pixel of it; everywhere else none may."""
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -142,6 +149,18 @@ RULES: tuple[Rule, ...] = (
         above=0.95,
         tolerated=0.1,
         usual={"taskonomy": 0.25, "pascal_context": 0.5},
+    ),
+    *(
+        Rule(
+            f"{task}_none",
+            blank,
+            why=f"these samples teach and judge nothing of {task}",
+            mend=_AGAIN,
+            evidence="labels of these releases are complete but for Taskonomy's and the normals of PASCAL-Context",
+            task=task,
+            usual=usual,
+        )
+        for task, usual in BLANK.items()
     ),
     Rule(
         "semseg_one_class",

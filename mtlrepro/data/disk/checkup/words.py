@@ -37,6 +37,11 @@ def text(checkup: Checkup) -> str:
     if checkup.surplus:
         spare = [f"{folder}/{name}".lstrip("/") for folder, names in checkup.surplus.items() for name in names]
         lines += ["", *_wrapped(_some(spare, "files beside these that no split uses"), "")]
+    for split in checkup.splits:
+        failed = split.statistics.failed
+        if failed:
+            lines += ["", f"{split.name}: {_count(failed, 'sample')} cannot be used:"]
+            lines += _problems(split.statistics.problems, failed)
     if checkup.problems:
         lines += [
             "",
@@ -89,9 +94,8 @@ def _split(split: SplitCheck, info: DatasetInfo) -> Iterator[str]:
     for task, summary in statistics.tasks.items():
         yield f"  {task}: {_summary(summary)}"
         yield from (f"    {line}" for line in _classes(task, summary, info))
-    if statistics.problems:
-        yield f"  {_count(statistics.failed, 'sample')} cannot be used:"
-        yield from (f"  {line}" for line in _problems(statistics.problems, statistics.failed))
+    if statistics.failed:
+        yield f"  {_count(statistics.failed, 'sample')} cannot be used (see below)"
 
 
 def _files(files: Files) -> str:

@@ -50,10 +50,25 @@ PREPARATIONS: dict[str, Preparation] = {
 """Dataset key -> how it is made."""
 
 
+def target_of(name: str, data_root: Path | str) -> Path:
+    """The folder that a dataset is prepared in.
+
+    Raises:
+        SpecError: there is no such preparation.
+    """
+    from mtlrepro.data.disk.description import load
+
+    if name not in PREPARATIONS:
+        raise unknown("preparation", name, PREPARATIONS)
+    return Path(data_root) / load(LAYOUTS / f"{name}.toml").root
+
+
 def prepare(
     name: str, source: Path | str, data_root: Path | str, progress: Callable[[int, int], None] | None = None
 ) -> Path:
     """Make a dataset from raw files. Nothing is written outside of its folder, and nothing is overwritten.
+
+    What was made from the same source by the same versions before is kept as it is.
 
     Args:
         name: dataset key, one of `PREPARATIONS`.
@@ -66,17 +81,19 @@ def prepare(
 
     Raises:
         SpecError: there is no such preparation.
-        DataError: the source is not as the release has it, the dataset is there already, or the disk is too small.
+        DataError: the source is not as the release has it, something else is there already, or the disk is too small.
         StoreError: a file cannot be written.
         MissingExtra: the source's format needs a module that is not installed.
     """
-    if name not in PREPARATIONS:
-        raise unknown("preparation", name, PREPARATIONS)
-    from mtlrepro.data.disk.description import load
     from mtlrepro.data.disk.prepare.job import build, check_free
+    from mtlrepro.data.disk.prepare.record import new_record, read_record
 
-    target = Path(data_root) / load(LAYOUTS / f"{name}.toml").root
-    check_free(target)  # before the source is opened, which may take a while
+    target = target_of(name, data_root)
+    made = read_record(target) if target.is_dir() else None
+    if made is None or made.get("dataset") != name:
+        check_free(target)  # before the source is opened, which may take a while
     module, attribute = PREPARATIONS[name].target.split(":")
     with getattr(importlib.import_module(module), attribute)(Path(source)) as job:
+        if made is not None and made == new_record(name, job.source):
+            return target
         return build(name, job, target, progress)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mtlrepro.data.disk.arrays import own_array, read_mat
+from mtlrepro.data.disk.arrays import check_regular, own_array, read_mat
 from mtlrepro.data.disk.marker import Marker, read_marker
 from mtlrepro.data.disk.prepare.record import fingerprint
 from mtlrepro.data.disk.prepare.sources import LABELLED, MAPPING, NYU, SPLITS
@@ -129,6 +129,7 @@ def _open(file: Path) -> Any:
         mend = 'Install it: pip install "mtlrepro[hdf5]"'
         raise MissingExtra("MATLAB 7.3 files need h5py, which is not installed", file=file, mend=mend) from None
     try:
+        check_regular(file)
         with file.open("rb") as stream:
             if stream.read(10) == b"MATLAB 5.0":
                 problem = "a MATLAB 5 to 7 file, expected version 7.3 (HDF5)"

@@ -13,6 +13,7 @@ import PIL
 import torch
 
 from mtlrepro import __version__
+from mtlrepro.data.disk.arrays import check_regular
 from mtlrepro.errors import DataError
 
 NAME = "mtlrepro-prepared.json"
@@ -43,6 +44,7 @@ def read_record(root: Path) -> dict[str, Any] | None:
     """
     file = root / NAME
     try:
+        check_regular(file)
         value = json.loads(file.read_text(encoding="utf-8"))
         if value["schema"] != SCHEMA:
             raise ValueError(f"schema {value['schema']}, expected {SCHEMA}")

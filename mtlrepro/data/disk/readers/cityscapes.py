@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from mtlrepro.data.disk.arrays import read_pixels
+from mtlrepro.data.disk.arrays import check_regular, read_pixels
 from mtlrepro.data.disk.encodings import SIXTEEN_BITS, read_image
 from mtlrepro.data.disk.folder import check_size
 from mtlrepro.data.disk.readers.outdoor import Groups, Outdoor, SizeOption, size_of
@@ -44,6 +44,10 @@ EIGHT = {
 WALLS: dict[str, tuple[str, ...]] = {"ignore": (), "vegetation": ("wall",)}
 """What of walls counts as vegetation among 8 classes: nothing in the public reference implementation, all of them in
 DenseMTL, table 8."""
+
+
+SMALLEST, LARGEST = 1e-6, 1e6
+"""Numbers of a camera file lie between, whether metres or pixels."""
 
 
 class Cityscapes(Outdoor):
@@ -184,18 +188,19 @@ def read_camera(file: Path) -> dict[str, float]:
         DataError: missing, not JSON, or without one of them.
     """
     try:
+        check_regular(file)
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError("no such file", file=file, mend="Unpack camera_trainvaltest.zip") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"cannot be read as JSON ({error})", file=file, mend="Restore it") from None
     camera = {}
     for table, keys in (("extrinsic", ("baseline",)), ("intrinsic", ("fx", "fy", "u0", "v0"))):
         entries = value.get(table) if isinstance(value, dict) else None
         for key in keys:
             number = entries.get(key) if isinstance(entries, dict) else None
-            if not isinstance(number, int | float) or not 0 < number < math.inf:
-                problem = f"expected a positive number, got {number!r}"
+            if isinstance(number, bool) or not isinstance(number, int | float) or not SMALLEST < number < LARGEST:
+                problem = f"expected a number from {SMALLEST:g} to {LARGEST:g}, got {reprlib.repr(number)}"
                 raise DataError(problem, file=file, field=f"{table}.{key}", mend="Unpack camera_trainvaltest.zip anew")
             camera[key] = float(number)
     return camera

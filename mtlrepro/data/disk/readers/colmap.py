@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mtlrepro.data.disk.arrays import check_regular
 from mtlrepro.errors import DataError
 
 FILES = ("cameras.txt", "images.txt", "points3D.txt")
@@ -183,6 +184,7 @@ def _content(file: Path, what: str) -> Iterator[tuple[int, str]]:
     """
     promised, held = 0, 0
     try:
+        check_regular(file)
         with file.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, 1):
                 text = line.strip()

@@ -144,6 +144,10 @@ class VideoPairs(Folder):
             "motion": torch.from_numpy(motion.astype(np.float32))[None],
         }
 
+    def partner_of(self, name: str) -> str | None:
+        """The frame that a sample comes with; None for a frame that is no sample."""
+        return self._partners.get(name)
+
     def parameters(self) -> dict[str, Any]:
         """What decides which frames there are, with which partners, and what is cut off them."""
         window = [*KINECT_WINDOW, *KINECT_SIZE]

@@ -106,8 +106,11 @@ class Outdoor(Folder):
 
     def stored_classes(self, files: Mapping[str, Path]) -> Tensor:
         """(H, W) uint8 ids of the chosen set of classes as stored, 255 = ignore."""
-        semseg = self.description.tasks["semseg"]
-        return self._table[read_label("semseg", files["semseg"], semseg, self.description).long()]
+        return self._table[self.described_classes(files["semseg"]).long()]
+
+    def described_classes(self, file: Path) -> Tensor:
+        """(H, W) uint8 ids of the classes that the description names, 255 = ignore."""
+        return read_label("semseg", file, self.description.tasks["semseg"], self.description)
 
     def stored_depth(self, files: Mapping[str, Path]) -> Tensor:
         """(H, W) float32 metres as stored, 0 = invalid."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mtlrepro.data.disk import arrays
-from mtlrepro.data.disk.arrays import read_mat
+from mtlrepro.data.disk.arrays import check_regular, read_mat
 from mtlrepro.data.disk.description import Description
 from mtlrepro.data.disk.encodings import IGNORE, read_image, read_label
 from mtlrepro.data.disk.folder import Folder
@@ -134,6 +134,7 @@ class PascalContext(Folder):
             return None
         file = self.root / path
         try:
+            check_regular(file)
             listed = json.loads(file.read_text(encoding="utf-8"))
             good = isinstance(listed, dict) and all(isinstance(values, list) for values in listed.values())
             problem = "" if good else "not an object of lists"

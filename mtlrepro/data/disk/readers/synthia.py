@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from mtlrepro.data.disk.arrays import PNG, read_start
 from mtlrepro.data.disk.readers.outdoor import SizeOption
 from mtlrepro.data.disk.readers.shuffled import Shuffled
+from mtlrepro.errors import DataError
+
+SEVERAL_OF_16_BITS = (b"\x10\x02", b"\x10\x06")
+"""What the header of a PNG says at byte 24 of RGB and RGBA with 16 bits a channel."""
 
 
 class Synthia(Shuffled):
@@ -38,3 +46,12 @@ class Synthia(Shuffled):
         **options: Any,
     ):
         super().__init__(*args, size=size, normals=normals, policy=policy, split_seed=split_seed, **options)
+
+    def described_classes(self, file: Path) -> Tensor:
+        """Ids as released, in the first of several channels of 16 bits: what is stored otherwise holds other values."""
+        start = read_start(file, 26)
+        if start.startswith(PNG) and start[24:] not in SEVERAL_OF_16_BITS:
+            problem = "not a PNG of several channels of 16 bits"
+            mend = "Restore the labels after Cityscapes; a converted file or GT/COLOR holds other values"
+            raise DataError(problem, file=file, field="semseg", mend=mend)
+        return super().described_classes(file)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from mtlrepro.data.disk.arrays import read_pixels
+from mtlrepro.data.disk.encodings import IGNORE
 from mtlrepro.data.disk.readers.outdoor import SizeOption
 from mtlrepro.data.disk.readers.shuffled import Shuffled
 from mtlrepro.errors import DataError
@@ -23,6 +28,13 @@ EIGHT = {
     "vehicle": ("Truck", "Car", "Van"),
 }
 """The classes that Virtual KITTI 2 shares with Cityscapes (DenseMTL, table 8)."""
+
+
+UNDEFINED = (0, 0, 0)
+"""The colour of what the release gives no class."""
+
+UNKNOWN = 0.5
+"""Share of a picture that may have other colours than those of the release."""
 
 
 class VirtualKitti2(Shuffled):
@@ -59,6 +71,17 @@ class VirtualKitti2(Shuffled):
     ):
         shared: dict[str, Any] = {"policy": policy, "split_seed": split_seed, **options}
         super().__init__(*args, size=size, normals=normals, classes=classes, **shared)
+
+    def described_classes(self, file: Path) -> Tensor:
+        """Colours of no class are ignored; a picture that mostly consists of them is another one."""
+        ids = super().described_classes(file)
+        if float((ids == IGNORE).float().mean()) > UNKNOWN:
+            unknown = (ids == IGNORE).numpy() & (read_pixels(file)[0] != UNDEFINED).any(-1)
+            if unknown.mean() > UNKNOWN:
+                problem = f"{unknown.mean():.0%} of the pixels have a colour that stands for no class"
+                mend = "Unpack vkitti_2.0.3_classSegmentation.tar.gz anew"
+                raise DataError(problem, file=file, field="semseg", mend=mend)
+        return ids
 
     def found_ids(self) -> list[str]:
         """Scene and frame number of every picture of the scenes."""

@@ -6,8 +6,8 @@ rehearsal, never evidence on a paper.
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -16,12 +16,19 @@ from pathlib import Path
 from mtlrepro.data import description_file
 from mtlrepro.data.disk.description import SPLITS, load
 from mtlrepro.data.disk.marker import Marker, read_marker, write_marker
+from mtlrepro.data.disk.synthesize.draft import draft
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.progress import ProgressLine, track
 from mtlrepro.registry import Registry
 
 SMALLEST = 32
 """Pixels that height and width must have at least: below, scenes show next to nothing."""
+
+LARGEST = 8192
+"""Pixels that height and width may have at most: no release is as large, and one scene of it takes gigabytes."""
+
+FULL = 1 << 20
+"""Free bytes below which a disk counts as full: some libraries do not say why they could not write."""
 
 WRITERS = Registry(
     "layout",
@@ -60,7 +67,8 @@ def synthesize(
 ) -> Path:
     """Write scenes in the layout of a dataset. A copy that is already there with the same parameters is kept.
 
-    The copy is complete or absent: it is written under another name and renamed at the end.
+    The copy is complete or absent: it is written under another name and renamed at the end. An empty folder in its
+    place is used.
 
     Args:
         name: a key of `WRITERS`.
@@ -74,14 +82,14 @@ def synthesize(
         The layout's root folder.
 
     Raises:
-        SpecError: unknown layout, a count below 1 or a size below `SMALLEST`.
+        SpecError: unknown layout, a count below 1 or a size out of `SMALLEST` to `LARGEST`.
         DataError: something else is in the way, or the files cannot be written.
         MissingExtra: the layout's byte format needs a module that is not installed.
     """
     cls, (folder, splits) = WRITERS[name], _place(name)
     height, width = size or cls.native
-    if min(height, width) < SMALLEST:
-        mend = f"Give a height and a width of at least {SMALLEST}"
+    if min(height, width) < SMALLEST or max(height, width) > LARGEST:
+        mend = f"Give a height and a width of at least {SMALLEST} and at most {LARGEST}"
         raise SpecError(f"{height}x{width} pixels", file=name, field="size", mend=mend)
     counts = {split: counts[split] for split in splits if split in counts}
     for split, n in counts.items():
@@ -89,23 +97,21 @@ def synthesize(
             raise SpecError(f"{n} samples", file=name, field=split, mend="Give a positive number")
     marker = Marker(name, counts, (height, width), seed)
     root = Path(directory) / folder
-    if os.path.lexists(root):
+    if not _is_free(root):
         _check_same(root, marker)
         return root
-    draft = root.parent / f".{root.name}-{secrets.token_hex(4)}"
     try:
-        draft.mkdir(parents=True)
-        writer = cls(draft, (height, width), seed)
-        steps = (step for split, n in counts.items() for step in writer.write(split, n))
-        for _ in track(steps, sum(counts.values()), f"samples of {name}", progress):
-            pass
-        write_marker(draft, marker)
-        draft.rename(root)
+        with draft(root) as partial:
+            writer = cls(partial, (height, width), seed)
+            steps = (step for split, n in counts.items() for step in writer.write(split, n))
+            for _ in track(steps, sum(counts.values()), f"samples of {name}", progress):
+                pass
+            write_marker(partial, marker)
+            _rename(partial, root, marker)
     except OSError as error:
+        problem = f"cannot be written ({_reason(error, root.parent)})"
         mend = "Free space, change permissions, or choose another folder"
-        raise DataError(f"cannot be written ({error.strerror or error})", file=root, mend=mend) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)  # also after Ctrl-C: nothing half-written stays
+        raise DataError(problem, file=root, mend=mend) from None
     return root
 
 
@@ -126,6 +132,33 @@ def _place(name: str) -> tuple[str, Collection[str]]:
         return name, SPLITS
     description = load(description_file(name) or name)
     return description.root, description.splits
+
+
+def _is_free(root: Path) -> bool:
+    """Whether nothing is there, or an empty folder."""
+    if not os.path.lexists(root):
+        return True
+    try:
+        return not root.is_symlink() and not os.listdir(root)
+    except OSError:
+        return False
+
+
+def _rename(folder: Path, root: Path, marker: Marker) -> None:
+    """Give a complete copy its name, unless another process has made the same in the meantime."""
+    try:
+        folder.rename(root)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        _check_same(root, marker)
+
+
+def _reason(error: OSError, folder: Path) -> str:
+    """Why writing failed; numpy and HDF5 do not always tell that a disk is full."""
+    if folder.is_dir() and shutil.disk_usage(folder).free < FULL:
+        return os.strerror(errno.ENOSPC)
+    return error.strerror or str(error)
 
 
 def _check_same(root: Path, marker: Marker) -> None:

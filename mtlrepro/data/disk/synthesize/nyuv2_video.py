@@ -42,7 +42,7 @@ class VideoScenes(Writer):
     native: ClassVar[tuple[int, int]] = (480, 640)
 
     def scenes(self, split: str, n: int) -> Iterator[tuple[str, Sample]]:
-        """Registered frames as readers cut them, without their partners."""
+        """Registered frames as readers cut them, each with its pose in place of its partner."""
         top, left, rows, columns = (
             part * side // full for part, side, full in zip(WINDOW, self.size * 2, (480, 640, 480, 640), strict=True)
         )
@@ -51,7 +51,7 @@ class VideoScenes(Writer):
                 intrinsics = frame["intrinsics"].clone()
                 intrinsics[:2, 2] -= torch.tensor([left, top])
                 cut = {key: frame[key][..., top : top + rows, left : left + columns] for key in ("image", "depth")}
-                yield f"{scene}/{number}", {**cut, "intrinsics": intrinsics}
+                yield f"{scene}/{number}", {**cut, "intrinsics": intrinsics, "pose": frame["pose"]}
 
     def write(self, split: str, n: int) -> Iterator[None]:
         """Also the copy's list of frames."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -13,7 +14,9 @@ from mtlrepro.data import build_dataset
 from mtlrepro.data.disk.description import MAPS
 from mtlrepro.data.disk.encodings import IGNORE
 from mtlrepro.data.disk.folder import Folder
+from mtlrepro.data.disk.readers.nyuv2_video import VideoPairs
 from mtlrepro.data.disk.synthesize import WRITERS, find_copy
+from mtlrepro.data.sample import Sample
 from mtlrepro.errors import DataError
 from mtlrepro.progress import ProgressLine, track
 from mtlrepro.spec import DataSpec
@@ -71,7 +74,7 @@ def roundtrip(name: str, directory: Path, progress: ProgressLine | None = None) 
         progress: where to show progress; by default in a line on a terminal.
 
     Returns:
-        One `Deviation` a target, over the samples of all splits.
+        One `Deviation` a target, over the samples of all splits; motions have two, of translation and of rotation.
 
     Raises:
         DataError: there is no synthetic copy, or the reader refuses it, lacks a sample or a target.
@@ -86,6 +89,8 @@ def roundtrip(name: str, directory: Path, progress: ProgressLine | None = None) 
         assert isinstance(dataset, Folder)
         ids = {id_: i for i, id_ in enumerate(dataset.ids)}
         scenes = WRITERS[name](dataset.root, marker.size, marker.seed).scenes(split, n)
+        if isinstance(dataset, VideoPairs):
+            scenes = _paired(scenes, dataset)
         for id_, rendered in track(scenes, n, f"{split} samples of {name} compared", progress):
             if id_ not in ids:
                 problem = f"sample {id_!r} of the {split} split was written, but is not among those read"
@@ -95,11 +100,32 @@ def roundtrip(name: str, directory: Path, progress: ProgressLine | None = None) 
                 if target not in read:
                     problem = "was written, but is not in the sample that is read"
                     raise DataError(problem, file=dataset.root, field=target, mend="Describe this task")
-                unit, compare = _COMPARE.get(target, ("", _numbers))
-                unit = "inverse" if unit == "m" and dataset.info.inverse_depth else unit
-                entry = found.setdefault(target, Deviation(name, target, unit))
-                entry.add(*compare(value, read[target]))
+                for row, unit, compare in _COMPARE.get(target, ((target, "", _numbers),)):
+                    unit = "inverse" if unit == "m" and dataset.info.inverse_depth else unit
+                    entry = found.setdefault(row, Deviation(name, row, unit))
+                    entry.add(*compare(value, read[target]))
     return list(found.values())
+
+
+def _paired(scenes: Iterator[tuple[str, Sample]], dataset: VideoPairs) -> Iterator[tuple[str, Sample]]:
+    """Rendered frames with what the reader's choice of partners makes of their poses."""
+    for _, frames in groupby(scenes, lambda frame: frame[0].rpartition("/")[0]):
+        scene = dict(frames)
+        for id_, rendered in scene.items():
+            sample = {target: value for target, value in rendered.items() if target != "pose"}
+            partner = dataset.partner_of(id_)
+            if partner is not None:
+                other = scene[partner]
+                motion = torch.linalg.inv(other["pose"].double()) @ rendered["pose"].double()
+                sample |= {"frames": other["image"][None], "frame_depth": other["depth"][None], "motion": motion[None]}
+            yield id_, sample
+
+
+EXPLAINED = (
+    "A worst error is that of one pixel: a JPEG's at a sharp edge, a rounded disparity's far away (errors grow with "
+    "the square of the distance), and that of a normal which is made from rounded depth. Means tell more."
+)
+"""What is said below the table."""
 
 
 def table(rows: list[Deviation]) -> str:
@@ -111,7 +137,7 @@ def table(rows: list[Deviation]) -> str:
     for r in rows:
         figures = f"{r.worst:.3g} | {r.mean:.3g} | {r.unit} | {r.misplaced}"
         lines.append(f"| {r.dataset} | {r.target} | {r.samples} | {figures} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", EXPLAINED])
 
 
 def _levels(rendered: Tensor, read: Tensor) -> Errors:
@@ -141,12 +167,33 @@ def _numbers(rendered: Tensor, read: Tensor) -> Errors:
     return (rendered.double() - read.double()).abs(), a & b, a ^ b
 
 
-_COMPARE: dict[str, tuple[str, Callable[[Tensor, Tensor], Errors]]] = {
-    **dict.fromkeys(("image", "frames"), ("of 255", _levels)),
-    **dict.fromkeys(("semseg", "parts", "saliency", "edges"), ("wrong pixel", _ids)),
-    **dict.fromkeys(("depth", "frame_depth"), ("m", _positive)),
-    "normals": ("degrees", _degrees),
-    "intrinsics": ("px", _numbers),
-    **dict.fromkeys(MAPS, ("deviations", _numbers)),
+def _translations(rendered: Tensor, read: Tensor) -> Errors:
+    error = (rendered[..., :3, 3].double() - read[..., :3, 3].double()).norm(dim=-1)
+    everywhere = torch.ones_like(error, dtype=torch.bool)
+    return error, everywhere, ~everywhere
+
+
+def _rotations(rendered: Tensor, read: Tensor) -> Errors:
+    chord = (rendered[..., :3, :3].double() - read[..., :3, :3].double()).flatten(-2).norm(dim=-1)
+    error = torch.rad2deg(2 * torch.asin((chord / 8**0.5).clamp_max(1)))
+    everywhere = torch.ones_like(error, dtype=torch.bool)
+    return error, everywhere, ~everywhere
+
+
+Compare = Callable[[Tensor, Tensor], Errors]
+
+
+def _alike(targets: tuple[str, ...], unit: str, compare: Compare) -> dict[str, tuple[tuple[str, str, Compare], ...]]:
+    return {target: ((target, unit, compare),) for target in targets}
+
+
+_COMPARE: dict[str, tuple[tuple[str, str, Compare], ...]] = {
+    **_alike(("image", "frames"), "of 255", _levels),
+    **_alike(("semseg", "parts", "saliency", "edges"), "wrong pixel", _ids),
+    **_alike(("depth", "frame_depth"), "m", _positive),
+    **_alike(("normals",), "degrees", _degrees),
+    **_alike(("intrinsics",), "px", _numbers),
+    **_alike(MAPS, "deviations", _numbers),
+    "motion": (("motion, translation", "m", _translations), ("motion, rotation", "degrees", _rotations)),
 }
-"""Target -> unit of its errors, and what tells them; other keys are plain numbers."""
+"""Target -> its rows in the table: name, unit of the errors, and what tells them; other keys are plain numbers."""

@@ -1,5 +1,6 @@
 import json
 import tracemalloc
+from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from small_copies import DESCRIPTION, IDS, H, W, listed, npy, png, write
 
 from mtlrepro.data.disk.checkup import checkup
-from mtlrepro.data.disk.checkup.sheet import sheet
+from mtlrepro.data.disk.checkup.sheet import _far, _pictures, sheet
 from mtlrepro.data.disk.checkup.survey import Survey, surplus
 from mtlrepro.data.disk.origin import PREPARED
 from mtlrepro.data.disk.prepare.record import NAME, new_record
@@ -69,6 +70,8 @@ def test_all_bad_samples_are_named_with_their_mend(own, tmp_path):
     assert statistics(found).names == ["t5"]
     assert not found.ok
     assert "5 samples cannot be used" in found.text()
+    end = found.text().index("val: 3 samples")
+    assert all(found.text().index(p.file) > end for p in problems)  # after all statistics, where it is seen
     assert "5 problems" in found.text()
 
 
@@ -195,6 +198,38 @@ def test_the_picture_shows_samples_labels_and_bars(own, tmp_path):
     bars = tiles + 10 * 4
     red = (pixels[:, :bars, 0] > 200) & (pixels[:, :bars, 1:] < 100).all(-1)
     assert red[-2 * 192 : -192].any()  # the message in place of the damaged sample
+
+
+def test_ignored_pixels_look_like_no_class(own, tmp_path):
+    png(tmp_path, "semseg", "t0", np.where(np.indices((H, W))[1] < 6, 255, 0))
+    found = checkup(own)
+    shown = _pictures(found.splits[0].reader[0], found.info)["semseg"]
+    greys = {tuple(colour) for colour in shown[:, :6].reshape(-1, 3)}
+    assert greys == {(96,) * 3, (160,) * 3}
+    assert not greys & {tuple(colour) for colour in shown[:, 6:].reshape(-1, 3)}
+
+
+def test_depth_is_drawn_to_the_far_end_of_what_is_there(own):
+    found = checkup(own)
+    sample = found.splits[0].reader[0]
+    far = _far([sample])
+    assert far == pytest.approx(np.percentile(sample["depth"], 99))
+    assert f"depth 0 to {far:.3g} m" in _pictures(sample, replace(found.info, max_depth=far))
+
+
+def test_neighbours_are_drawn(tmp_path):
+    synthesize("nyuv2_video", tmp_path, {"train": 3, "val": 2}, (64, 96))
+    found = checkup("nyuv2_video", tmp_path)
+    sample = found.splits[0].reader[0]
+    pictures = _pictures(sample, found.info)
+    assert np.array_equal(pictures["neighbour 1"], sample["frames"][0].permute(1, 2, 0).numpy())
+
+
+def test_how_much_of_val_is_in_train_is_counted(tmp_path):
+    synthesize("synthia", tmp_path, {"train": 6, "val": 4}, (32, 64))
+    found = checkup("synthia", tmp_path)
+    train, val = (set(split.reader.ids) for split in found.splits)
+    assert any(f"{len(train & val)} of {len(val)} val images are train images" in note for note in found.notes)
 
 
 def mask(file, rows):

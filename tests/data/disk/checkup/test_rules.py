@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_copies import DESCRIPTION, IDS, H, W, change, listed, npy, png, redraw, write
 
 from mtlrepro.data import DATASETS, dataset_info
@@ -61,6 +62,8 @@ DAMAGE = {
     "normals_sides": lambda root: change(root, "normals", lambda i, n: n * (1, 1, -1 if i % 2 else 1)),
     "normals_constant": lambda root: change(root, "normals", lambda i, n: 0 * n + (0, 0, -1), ["v1"]),
     "normals_missing": lambda root: change(root, "normals", lambda i, n: n * CORNER),
+    "depth_none": lambda root: change(root, "depth", lambda i, d: d * 0, ["t4"]),
+    "normals_none": lambda root: change(root, "normals", lambda i, n: n * 0, ["t4"]),
     "semseg_one_class": lambda root: redraw(root, "semseg", lambda i: np.full((H, W), 2)),
     "semseg_unlabelled": lambda root: redraw(root, "semseg", lambda i: np.full((H, W), 255)),
     "class_never_seen": never,
@@ -83,7 +86,11 @@ DAMAGE = {
     "repeated_pictures": lambda root: copy(root, "image", "t0", "t1"),
     "same_but_case": twin,
 }
-ALSO = {"image_black": {"image_flat", "image_grey"}}
+ALSO = {
+    "image_black": {"image_flat", "image_grey"},
+    "depth_none": {"depth_zeros"},
+    "normals_none": {"normals_missing"},
+}
 """Rules that the same damage concerns."""
 
 
@@ -136,15 +143,26 @@ def test_a_few_odd_samples_among_many_are_tolerated(root):
     names = [f"t{i}" for i in range(120)]
     for i, name in enumerate(names):
         png(root, "image", name, np.random.default_rng(i + 50).integers(0, 255, (H, W, 3)))
-        npy(root, "depth", name, np.random.default_rng(i).uniform(1, 4, (H, W)) * (i != 7))
+        npy(root, "depth", name, np.random.default_rng(i).uniform(1, 4, (H, W)) * (CORNER[..., 0] | (i != 7)))
     listed(root, "train", names)
     tasks = DESCRIPTION.replace("train = 6", "train = 120").partition("[tasks.semseg]")[0]
     (root / "own.toml").write_text(tasks + '[tasks.depth]\npath = "depth/{id}.npy"\n')
     assert checkup(str(root / "own.toml")).ok
-    change(root, "depth", lambda i, d: d * 0, names[10:12])
+    change(root, "depth", lambda i, d: d * CORNER[..., 0], names[10:12])
     (finding,) = checkup(str(root / "own.toml")).findings
     assert finding.rule == "depth_zeros"
     assert finding.what.startswith("depth: 3 of 120 samples")
+
+
+def test_taskonomy_may_lack_all_depth_of_a_view_which_is_told(tmp_path):
+    """All of a stored map is 65535, no measurement: usual in the release, and yet worth a line."""
+    copied = synthesize("taskonomy", tmp_path, {"train": 6, "val": 2}, (64, 64))
+    file = sorted(copied.rglob("*depth_zbuffer.png"))[0]
+    Image.fromarray(np.full((64, 64), 65535, np.uint16)).save(file)
+    found = checkup("taskonomy", tmp_path)
+    assert "depth_none" not in {finding.rule for finding in found.findings}
+    (note,) = (note for note in found.notes if "no valid pixel of depth" in note)
+    assert any(name in note for split in found.splits for name in split.statistics.names)
 
 
 @pytest.mark.parametrize(

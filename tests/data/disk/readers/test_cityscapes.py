@@ -45,9 +45,15 @@ def test_conformance_of_disparity() -> None:
 @pytest.mark.parametrize("classes", [16, 8, 19])
 def test_conformance_of_label_ids(classes: int, tmp_path: Path) -> None:
     file = tmp_path / "ids.png"
-    Image.fromarray(np.arange(256, dtype=np.uint8)[None]).save(file)
+    stored = np.array([[*range(34), 255]], np.uint8)
+    Image.fromarray(stored).save(file)
     found = read("cityscapes", classes=classes).stored_classes({"semseg": file})[0].tolist()
-    assert found == IDS[classes] + [X] * (256 - 34)
+    assert found == [*IDS[classes], X]
+    for wrong in (34, 77, 254):
+        stored[0, 3:5] = wrong
+        Image.fromarray(stored).save(file)
+        with pytest.raises(DataError, match=rf"label id {wrong} \(2 pixels\), but neither map nor ignore names it"):
+            read("cityscapes", classes=classes).stored_classes({"semseg": file})
     info = dataset_info("cityscapes", (("classes", classes),))
     assert len(info.class_names) == len(info.palette) == classes
     assert read("cityscapes", classes=classes).info == info
@@ -148,6 +154,15 @@ def _without_baseline(path: Path) -> None:
     path.write_text(json.dumps(value))
 
 
+def _with_focal_length(text: str) -> Callable[[Path], object]:
+    def change(path: Path) -> None:
+        value = json.loads(path.read_text())
+        value["intrinsic"]["fx"] = "here"
+        path.write_text(json.dumps(value).replace('"here"', text))
+
+    return change
+
+
 def _eight_bits(path: Path) -> None:
     Image.fromarray((np.array(Image.open(path)) / 256).astype(np.uint8)).save(path)
 
@@ -162,10 +177,17 @@ def _cropped(path: Path) -> None:
         (
             "camera/train/{}_camera.json",
             _without_baseline,
-            r"extrinsic\.baseline: expected a positive number, got None",
+            r"extrinsic\.baseline: expected a number from 1e-06 to 1e\+06, got None",
+        ),
+        *(
+            ("camera/train/{}_camera.json", _with_focal_length(text), rf"intrinsic\.fx: expected .*, got {shown}")
+            for text, shown in (
+                *(("true", "True"), ("1e308", "1e"), ("1e6", "1000000"), ("1e999", "inf"), ("NaN", "nan")),
+                *(("0", "0"), ("-5", "-5"), ("1e-300", "1e-300"), ('"5"', "'5'"), ("1" + "0" * 400, "10")),
+            )
         ),
         ("camera/train/{}_camera.json", lambda p: p.write_text("{"), "cannot be read as JSON"),
-        ("camera/train/{}_camera.json", lambda p: p.write_text("[]"), "expected a positive number"),
+        ("camera/train/{}_camera.json", lambda p: p.write_text("[]"), "expected a number"),
         ("disparity/train/{}_disparity.png", _eight_bits, "PNG mode is L, expected one channel of 16 bits"),
         ("disparity/train/{}_disparity.png", _cropped, "label is 63x128"),
         ("gtFine/train/{}_gtFine_labelIds.png", _cropped, "label is 64x128"),

@@ -21,11 +21,33 @@ IDS = [X, 9, 2, 0, 1, 4, 8, 5, 12, 7, 10, 15, 14, X, X, 6, X, 11, X, 13, X, 3, X
 
 def test_conformance_of_label_ids(tmp_path: Path) -> None:
     file = tmp_path / "labels.png"
-    values = np.zeros((1, 300, 3), np.uint16)
-    values[0, :, 0], values[0, :, 1] = np.arange(300), 40_000 - np.arange(300)
+    values = np.zeros((1, len(IDS), 3), np.uint16)
+    values[0, :, 0], values[0, :, 1] = np.arange(len(IDS)), 40_000 - np.arange(len(IDS))
     file.write_bytes(png_16_bit_rgb(values))
-    found = read("synthia").stored_classes({"semseg": file})[0].tolist()
-    assert found == IDS + [X] * (300 - len(IDS))
+    assert read("synthia").stored_classes({"semseg": file})[0].tolist() == IDS
+
+
+@pytest.mark.parametrize("value", [23, 77, 300])
+def test_ids_that_there_are_not(value: int, tmp_path: Path) -> None:
+    file = tmp_path / "labels.png"
+    file.write_bytes(png_16_bit_rgb(np.full((2, 3, 3), value, np.uint16)))
+    with pytest.raises(DataError, match=rf"label id {value} \(6 pixels\)"):
+        read("synthia").stored_classes({"semseg": file})
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [np.full((2, 3), 3, np.uint8), np.full((2, 3, 3), 3, np.uint8), np.full((2, 3), 3, np.uint16)],
+)
+def test_labels_are_several_channels_of_sixteen_bits(stored: np.ndarray, tmp_path: Path) -> None:
+    file = tmp_path / "labels.png"
+    Image.fromarray(stored).save(file)
+    with pytest.raises(DataError, match="not a PNG of several channels of 16 bits") as caught:
+        read("synthia").stored_classes({"semseg": file})
+    assert (caught.value.file, caught.value.field) == (file, "semseg")
+    file.write_text("<html>")
+    with pytest.raises(DataError, match="cannot be read"):
+        read("synthia").stored_classes({"semseg": file})
 
 
 def test_the_png_writer_keeps_sixteen_bits(tmp_path: Path) -> None:
@@ -98,7 +120,10 @@ def test_depth_may_have_three_channels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "message"),
-    [("Depth/Depth", "an 8-bit PNG, but values up to 65535 are expected"), ("GT/LABELS", "PNG mode is P")],
+    [
+        ("Depth/Depth", "an 8-bit PNG, but values up to 65535 are expected"),
+        ("GT/LABELS", "not a PNG of several channels of 16 bits"),
+    ],
 )
 def test_a_wrong_file_is_named(folder: str, message: str, tmp_path: Path) -> None:
     root = copy("synthia", tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from outdoor_copies import COUNTS, SIZE, check_normals, copy, read, release
 from PIL import Image
 
-from mtlrepro.data import dataset_info
+from mtlrepro.data import dataset_info, find_dataset
 from mtlrepro.data.disk.readers import cityscapes
 from mtlrepro.data.disk.readers.virtual_kitti2 import EIGHT, FRAMES
 from mtlrepro.errors import DataError, SpecError
@@ -34,6 +35,31 @@ def test_conformance_of_colours(classes: int, expected: list[int], tmp_path: Pat
     found = read("virtual_kitti2", classes=classes).stored_classes({"semseg": file})[0].tolist()
     assert found == expected
     assert len(dataset_info("virtual_kitti2", (("classes", classes),)).class_names) == classes
+
+
+def test_a_picture_of_mostly_other_colours_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "colours.png"
+    colours = np.zeros((4, 5, 3), np.uint8)
+    colours.reshape(-1, 3)[:10] = 77, 77, 77
+    Image.fromarray(colours).save(file)
+    for classes in (14, 8):
+        found = read("virtual_kitti2", classes=classes).stored_classes({"semseg": file})
+        assert bool((found == X).all()), "half of it is Undefined"
+    colours.reshape(-1, 3)[10] = 77, 77, 77
+    Image.fromarray(colours).save(file)
+    with pytest.raises(DataError, match="55% of the pixels have a colour that stands for no class") as caught:
+        read("virtual_kitti2").stored_classes({"semseg": file})
+    assert (caught.value.file, caught.value.field) == (file, "semseg")
+
+
+def test_a_pipe_in_place_of_a_label_is_named_by_a_look_at_the_dataset(tmp_path: Path) -> None:
+    root = copy("virtual_kitti2", tmp_path)
+    for file in root.rglob("classgt_*.png"):
+        file.unlink()
+        os.mkfifo(file)
+    found = find_dataset("virtual_kitti2", tmp_path)
+    assert "classgt_" in str(found)
+    assert "not a regular file" in str(found)
 
 
 def test_facts() -> None:

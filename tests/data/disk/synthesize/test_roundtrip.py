@@ -9,7 +9,7 @@ from PIL import Image
 
 from mtlrepro.data import build_dataset
 from mtlrepro.data.disk.synthesize import RAW, WRITERS, synthesize
-from mtlrepro.data.disk.synthesize.roundtrip import Deviation, roundtrip, table
+from mtlrepro.data.disk.synthesize.roundtrip import _COMPARE, Deviation, roundtrip, table
 from mtlrepro.errors import DataError
 from mtlrepro.spec import DataSpec
 
@@ -39,7 +39,8 @@ BOUNDS = {
 """Dataset -> target -> the largest error that its file format explains."""
 
 MEANS = {
-    **{"image": 4, "depth": 0.05, "normals": 2, "frames": 4, "intrinsics": 1e-4},
+    **{"image": 4, "depth": 0.05, "normals": 2, "frames": 4, "intrinsics": 1e-4, "frame_depth": 0.05},
+    **{"motion, translation": 0.03, "motion, rotation": 0.1},
     **dict.fromkeys(("semseg", "parts", "saliency", "edges"), 0),
 }
 """Target -> mean error that all other layouts keep; the tests of their readers state bounds."""
@@ -169,6 +170,26 @@ def test_the_table_is_markdown():
     row.add(torch.tensor([0.5, 0.25, 9.0]), torch.tensor([True, True, False]), torch.tensor([False, False, True]))
     assert table([row]).splitlines()[2] == "| nyuv2 | depth | 1 | 0.5 | 0.375 | m | 1 |"
     assert math.isnan(Deviation("nyuv2", "depth", "m").mean)
+
+
+def test_motions_are_told_in_metres_and_degrees(tmp_path):
+    synthesize("nyuv2_video", tmp_path, COUNTS, SIZE)
+    rows = {row.target: row for row in roundtrip("nyuv2_video", tmp_path)}
+    print(table(list(rows.values())))
+    assert {"frames", "frame_depth", "motion, translation", "motion, rotation"} <= set(rows)
+    assert (rows["motion, translation"].unit, rows["motion, rotation"].unit) == ("m", "degrees")
+    assert rows["motion, translation"].pixels == rows["motion, rotation"].samples == rows["depth"].samples
+    assert 0 < rows["motion, translation"].worst < 0.1
+    assert rows["motion, rotation"].worst < 0.1
+
+
+def test_a_known_motion_error_is_measured():
+    turned = torch.eye(4)[None]
+    turned[0, :2, :2] = torch.tensor([[math.cos(0.01), -math.sin(0.01)], [math.sin(0.01), math.cos(0.01)]])
+    turned[0, :3, 3] = torch.tensor([3.0, 0, 4])
+    (_, _, shift), (_, _, turn) = _COMPARE["motion"]
+    assert float(shift(torch.eye(4)[None], turned)[0]) == pytest.approx(5)
+    assert float(turn(torch.eye(4)[None], turned)[0]) == pytest.approx(math.degrees(0.01), rel=1e-3)
 
 
 def test_layouts_and_bounds_belong_together():

@@ -3,14 +3,19 @@
 import errno
 import hashlib
 import json
+import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from mtlrepro.data import DATASETS, description_file
 from mtlrepro.data.disk import synthesize as package
-from mtlrepro.data.disk.marker import NAME, read_marker
+from mtlrepro.data.disk.marker import NAME, Marker, read_marker, write_marker
 from mtlrepro.data.disk.synthesize import HELD_BY, RAW, WRITERS, find_copy, synthesize
 from mtlrepro.data.disk.synthesize.base import Writer
+from mtlrepro.data.disk.synthesize.draft import draft
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.progress import ProgressLine
 from mtlrepro.registry import Registry
@@ -122,13 +127,14 @@ def test_a_copy_that_holds_another_dataset_serves_for_it(tmp_path, name, holder)
     assert find_copy(holder, tmp_path / "b") is None
 
 
-@pytest.mark.parametrize("there", ["folder", "empty folder", "file", "dangling link"])
+@pytest.mark.parametrize("there", ["folder", "link to an empty folder", "file", "dangling link"])
 def test_what_is_not_a_synthetic_copy_is_never_touched(tmp_path, there):
     root = tmp_path / "NYUD_MT"
-    if "folder" in there:
-        root.mkdir()
+    (tmp_path / "elsewhere").mkdir()
     if there == "folder":
-        (root / "images").mkdir()
+        (root / "images").mkdir(parents=True)
+    elif there == "link to an empty folder":
+        root.symlink_to(tmp_path / "elsewhere")
     elif there == "file":
         root.write_text("mine")
     elif there == "dangling link":
@@ -137,7 +143,8 @@ def test_what_is_not_a_synthetic_copy_is_never_touched(tmp_path, there):
         synthesize("nyuv2", tmp_path, COUNTS, SIZE)
     assert caught.value.file is not None
     assert root.name in str(caught.value)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["NYUD_MT"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["NYUD_MT", "elsewhere"]
+    assert not any((tmp_path / "elsewhere").iterdir())
     assert not (tmp_path / "nowhere").exists()
     assert not root.is_file() or root.read_text() == "mine"
 
@@ -157,6 +164,69 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, failing):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_that_a_library_does_not_name(tmp_path, failing, monkeypatch):
+    """numpy tells how many items it could not write, without an error number."""
+    failing.error = OSError("1024 requested and 0 written")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=4096))
+    with pytest.raises(DataError, match="No space left on device"):
+        synthesize("nyuv2", tmp_path, COUNTS, SIZE)
+
+
+def test_an_empty_folder_is_used(tmp_path):
+    (tmp_path / "NYUD_MT").mkdir()
+    assert read_marker(synthesize("nyuv2", tmp_path, COUNTS, SIZE)) is not None
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mtlrepro.data.disk.synthesize.draft import draft
+with draft(Path(sys.argv[1])) as folder:
+    (folder / "half.txt").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "NYUD_MT")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert (left / "half.txt").is_file()
+    mine = [tmp_path / name for name in (".NYUD_MT-notes", ".NYUD_MT-0123456", ".other-01234567")]
+    for folder in mine:
+        folder.mkdir()
+    with draft(tmp_path / "NYUD_MT") as living:
+        synthesize("nyuv2", tmp_path, COUNTS, SIZE)
+        assert set(tmp_path.iterdir()) == {living, tmp_path / "NYUD_MT", *mine}
+    assert set(tmp_path.iterdir()) == {tmp_path / "NYUD_MT", *mine}
+
+
+class Overtaken(Failing):
+    """Another process finishes a copy while this one writes."""
+
+    counts: dict
+
+    def write(self, split, n):
+        yield
+        rival = self.root.parent / "NYUD_MT"
+        if not rival.exists():
+            rival.mkdir()
+            write_marker(rival, Marker("nyuv2", self.counts, SIZE, 0))
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_two_at_once_end_with_one_copy(tmp_path, monkeypatch, same):
+    monkeypatch.setattr(package, "WRITERS", Registry("layout", {"nyuv2": f"{__name__}:Overtaken"}))
+    Overtaken.counts = COUNTS if same else {"train": 9, "val": 1}
+    if same:
+        assert synthesize("nyuv2", tmp_path, COUNTS, SIZE) == tmp_path / "NYUD_MT"
+    else:
+        with pytest.raises(DataError, match="other parameters"):
+            synthesize("nyuv2", tmp_path, COUNTS, SIZE)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["NYUD_MT"]
+
+
 def test_a_data_root_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
@@ -165,7 +235,13 @@ def test_a_data_root_that_cannot_be_made(tmp_path):
 
 @pytest.mark.parametrize(
     ("counts", "size", "field"),
-    [({"train": 0}, SIZE, "train"), ({"val": -1}, SIZE, "val"), (COUNTS, (31, 64), "size"), (COUNTS, (64, 0), "size")],
+    [
+        ({"train": 0}, SIZE, "train"),
+        ({"val": -1}, SIZE, "val"),
+        (COUNTS, (31, 64), "size"),
+        (COUNTS, (64, 0), "size"),
+        (COUNTS, (32, 10**5), "size"),
+    ],
 )
 def test_counts_and_sizes_that_make_no_sense(tmp_path, counts, size, field):
     with pytest.raises(SpecError) as caught:

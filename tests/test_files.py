@@ -1,0 +1,69 @@
+"""What is written replaces regular files alone: links stay, devices and pipes are written into."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mtlrepro.errors import StoreError
+from mtlrepro.files import write_bytes
+from mtlrepro.report.writer import write_atomic
+
+WRITE = pytest.mark.parametrize("write", [write_bytes, write_atomic])
+Write = Callable[[Path, bytes], None]
+
+
+@WRITE
+def test_a_link_stays_and_its_target_is_replaced(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    target, link = tmp_path / "inner/real.json", tmp_path / "link.json"
+    link.symlink_to("inner/real.json")
+    for content in (b"first", b"second"):  # at first the link leads nowhere
+        write(link, content)
+        assert link.is_symlink()
+        assert target.read_bytes() == content
+    assert sorted(os.listdir(tmp_path)) == ["inner", "link.json"]
+    assert os.listdir(tmp_path / "inner") == ["real.json"]
+
+
+@WRITE
+def test_a_pipe_is_written_into(write: Write, tmp_path: Path) -> None:
+    pipe, got = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    write(pipe, b"x" * 100_000)
+    reader.join(10)
+    assert got == [b"x" * 100_000]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@WRITE
+def test_a_device_that_is_full(write: Write, tmp_path: Path) -> None:
+    link = tmp_path / "link.json"
+    link.symlink_to("/dev/full")  # a wrong write would replace this link, not the device
+    with pytest.raises(StoreError, match="No space left on device") as caught:
+        write(link, b"{}")
+    assert caught.value.file == link
+    assert stat.S_ISCHR(link.stat().st_mode)
+    assert os.listdir(tmp_path) == ["link.json"]
+
+
+@WRITE
+def test_a_folder_is_refused(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="Is a directory"):
+        write(tmp_path, b"{}")
+    assert not os.listdir(tmp_path)
+
+
+def test_standard_output_is_a_pipe_here() -> None:
+    code = "from pathlib import Path; from mtlrepro.files import write_json; write_json(Path('/dev/stdout'), [1])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[\n 1\n]"
