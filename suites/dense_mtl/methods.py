@@ -1,3 +1,3 @@
 """What DenseMTL's experiments wait for; their recipes come with the models and losses."""
 
-MISSING = "DenseMTL's models, losses and datasets are not implemented yet"
+MISSING = "DenseMTL's models and losses are not implemented yet"

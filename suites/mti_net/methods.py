@@ -13,7 +13,7 @@ N = ("normals",)
 NE = ("normals", "edges")
 
 
-NO_PASCAL = "PASCAL-Context with its tasks parts and saliency is not implemented yet"
+NO_PASCAL = "the recipes on PASCAL-Context are not declared yet"
 NO_FPN = "the ResNet-FPN backbones are not implemented yet"
 NO_HRNET48 = "the recipes for HRNet-48 are not declared yet"
 

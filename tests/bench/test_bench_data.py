@@ -1,7 +1,7 @@
 """Images a second of every reader with its paper's transforms, and what decoded files and samples in memory bring.
 
 What is compared is measured in turns within one test. Datasets are scenes in the releases' layouts and byte formats, at
-the releases' sizes.
+the releases' sizes, where benchmarks are asked for alone (`--benchmark-only`); among the tests they only have to run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -42,21 +43,33 @@ TRANSFORMS = {
 
 STREETS = ("flip", (512, 1024))
 SAMPLES, BATCH, COPIES = 2, 4, 16
-SECONDS = 3.0
-"""A rate is measured over so long, and over `LEAST` batches, at least."""
 
-LEAST = 16
+
+class Pace(NamedTuple):
+    """How thoroughly rates are measured: at least over so many seconds and batches, on copies of a size."""
+
+    seconds: float
+    batches: int
+    size: tuple[int, int] | None
+
+
+MEASURED, TRIED = Pace(3.0, 16, None), Pace(0.0, 1, (96, 128))
 
 
 @pytest.fixture(scope="module")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def pace(request: pytest.FixtureRequest) -> Pace:
+    return MEASURED if request.config.getoption("benchmark_only") else TRIED
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory, pace: Pace) -> Callable[[str], Path]:
     """Name of a dataset -> a data root that holds a small copy of it."""
     roots: dict[str, Path] = {}
 
     def release(name: str) -> Path:
         if name not in roots:
             roots[name] = tmp_path_factory.mktemp(name)
-            synthesize(name, roots[name], {"train": SAMPLES, "val": 1})
+            synthesize(name, roots[name], {"train": SAMPLES, "val": 1}, pace.size)
         return roots[name]
 
     return release
@@ -69,10 +82,10 @@ def loader(dataset: Dataset, augment: str, size: tuple[int, int], workers: int =
     return TrainLoader((stream, None), tasks, size, augment, 0, workers, **options)
 
 
-def rate(made: TrainLoader, after: Callable[[Batch], object] = lambda batch: None) -> float:
+def rate(made: TrainLoader, pace: Pace, after: Callable[[Batch], object] = lambda batch: None) -> float:
     """Images a second in the long run: workers have started, and what they made ahead is used up."""
     iterator = made.batches()
-    for batch in itertools.islice(iterator, LEAST // 2):
+    for batch in itertools.islice(iterator, pace.batches // 2):
         after(batch)
     began, images = time.perf_counter(), 0
     for number in itertools.count(1):
@@ -80,16 +93,16 @@ def rate(made: TrainLoader, after: Callable[[Batch], object] = lambda batch: Non
         after(batch)
         images += len(batch.image)
         seconds = time.perf_counter() - began
-        if seconds > SECONDS and number >= LEAST:
+        if seconds > pace.seconds and number >= pace.batches:
             break
     iterator.close()  # type: ignore[attr-defined]
     return images / seconds
 
 
-def decoding(dataset: Dataset) -> float:
+def decoding(dataset: Dataset, pace: Pace) -> float:
     """Images a second that one process reads, without any transform."""
     began, images = time.perf_counter(), 0
-    while time.perf_counter() - began < SECONDS:
+    while not images or time.perf_counter() - began < pace.seconds:
         dataset[images % len(dataset)]
         images += 1
     return images / (time.perf_counter() - began)
@@ -101,16 +114,18 @@ def report(benchmark: BenchmarkFixture, name: str, figures: dict[str, float]) ->
 
 
 @pytest.mark.parametrize("name", [name for name in WRITERS if name in DATASETS])  # others are raw material
-def test_readers(benchmark: BenchmarkFixture, releases: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+def test_readers(
+    benchmark: BenchmarkFixture, releases: Callable[[str], Path], tmp_path: Path, pace: Pace, name: str
+) -> None:
     augment, size = TRANSFORMS.get(name, STREETS)
     dataset = build_dataset(DataSpec(name, size), "train", releases(name))
 
     def measure() -> dict[str, float]:
         return {
-            "decoding alone, one process": decoding(dataset),
-            "two workers": rate(loader(dataset, augment, size, 2)),
-            "two workers, decoded files": rate(loader(dataset, augment, size, 2, cache=tmp_path)),
-            "samples in memory, one process": rate(loader(dataset, augment, size)),
+            "decoding alone, one process": decoding(dataset, pace),
+            "two workers": rate(loader(dataset, augment, size, 2), pace),
+            "two workers, decoded files": rate(loader(dataset, augment, size, 2, cache=tmp_path), pace),
+            "samples in memory, one process": rate(loader(dataset, augment, size), pace),
         }
 
     figures = benchmark.pedantic(measure, rounds=1)
@@ -168,7 +183,7 @@ def test_epochs(benchmark: BenchmarkFixture, nyud: Dataset, tmp_path: Path, monk
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_samples_in_memory_against_workers(
-    benchmark: BenchmarkFixture, nyud: Dataset, tmp_path: Path, device: str
+    benchmark: BenchmarkFixture, nyud: Dataset, tmp_path: Path, pace: Pace, device: str
 ) -> None:
     """Batches on the device they are trained on: made there of samples that stay there, or by two workers."""
 
@@ -180,10 +195,10 @@ def test_samples_in_memory_against_workers(
     def measure() -> dict[str, float]:
         pairs = [
             (
-                rate(loader(nyud, "flip_zoom", (480, 640), device=device), arrived),
-                rate(loader(nyud, "flip_zoom", (480, 640), 2, cache=tmp_path), arrived),
+                rate(loader(nyud, "flip_zoom", (480, 640), device=device), pace, arrived),
+                rate(loader(nyud, "flip_zoom", (480, 640), 2, cache=tmp_path), pace, arrived),
             )
-            for _ in range(3)
+            for _ in range(3 if pace is MEASURED else 1)
         ]
         memory, workers = (statistics.median(values) for values in zip(*pairs, strict=True))
         ratio = statistics.median(one / two for one, two in pairs)
