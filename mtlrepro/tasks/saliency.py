@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,7 +22,7 @@ from mtlrepro.metrics.saliency import (
     SaliencyF1,
     SaliencyJaccard,
 )
-from mtlrepro.tasks.base import Task, full_precision, to_picture
+from mtlrepro.tasks.binary import Binary
 
 
 def balanced_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -39,38 +38,12 @@ def balanced_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Ten
     return F.binary_cross_entropy_with_logits(logits, foreground.to(logits.dtype), weight=weight, reduction="none")
 
 
-class Saliency(Task):
+class Saliency(Binary):
     """1 in the foreground, 0 in the background, 255 ignored."""
 
     name = "saliency"
     main_metric = "miou"
     LOSSES = {"balanced_cross_entropy": balanced_cross_entropy}
-
-    @property
-    def channels(self) -> int:
-        """One logit."""
-        return 1
-
-    def collate(self, label: Tensor) -> Tensor:
-        """(H, W) uint8 to (1, H, W) float32."""
-        self._check_label(label, torch.uint8, "(H, W)")
-        wrong = (label > 1) & (label != IGNORE)
-        if bool(wrong.any()):
-            mend = f"Saliency labels are 0, 1, or {IGNORE} where ignored"
-            raise DataError(f"label holds the value {int(label[wrong][0])}", field=self.name, mend=mend)
-        return label.float().unsqueeze(0)
-
-    def valid(self, target: Tensor) -> Tensor:
-        """Where the label is not 255."""
-        return target != IGNORE
-
-    def unlabelled(self, size: tuple[int, int]) -> Tensor:
-        """All 255."""
-        return torch.full(size, IGNORE, dtype=torch.uint8)
-
-    def decode(self, prediction: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) to probabilities of the foreground."""
-        return full_precision(prediction).sigmoid()
 
     def metrics(self) -> list[Metric]:
         """MTI-Net's IoU and F1, then F with beta^2 = 0.3 pooled, by InvPT's double sigmoid, and by image."""
@@ -84,7 +57,3 @@ class Saliency(Task):
         if not any(bool((label != IGNORE).any()) for label in labels):
             raise DataError("no valid pixel in the training set", field=self.name)
         return torch.full((1, 1, 1, 1), 0.5)
-
-    def picture(self, decoded: Tensor) -> np.ndarray:
-        """Grey, white where foreground is certain; ignored label pixels are mid-grey."""
-        return to_picture(torch.where(decoded == IGNORE, 0.5, decoded)[0])

@@ -1,0 +1,45 @@
+"""What edges and saliency share: one logit a pixel, labels 0 and 1, 255 ignored."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtlrepro.errors import DataError
+from mtlrepro.metrics.segmentation import IGNORE
+from mtlrepro.tasks.base import Task, full_precision, to_picture
+
+
+class Binary(Task):
+    """A task whose label says yes or no of every pixel."""
+
+    @property
+    def channels(self) -> int:
+        """One logit."""
+        return 1
+
+    def collate(self, label: Tensor) -> Tensor:
+        """(H, W) uint8 to (1, H, W) float32."""
+        self._check_label(label, torch.uint8, "(H, W)")
+        wrong = (label > 1) & (label != IGNORE)
+        if bool(wrong.any()):
+            mend = f"Labels of {self.name} are 0, 1, or {IGNORE} where ignored"
+            raise DataError(f"label holds the value {int(label[wrong][0])}", field=self.name, mend=mend)
+        return label.float().unsqueeze(0)
+
+    def valid(self, target: Tensor) -> Tensor:
+        """Where the label is not 255."""
+        return target != IGNORE
+
+    def unlabelled(self, size: tuple[int, int]) -> Tensor:
+        """All 255."""
+        return torch.full(size, IGNORE, dtype=torch.uint8)
+
+    def decode(self, prediction: Tensor) -> Tensor:
+        """Logits (B, 1, H, W) to probabilities."""
+        return full_precision(prediction).sigmoid()
+
+    def picture(self, decoded: Tensor) -> np.ndarray:
+        """Grey, white where the answer is certainly yes; ignored label pixels are mid-grey."""
+        return to_picture(torch.where(decoded == IGNORE, 0.5, decoded)[0])
