@@ -170,7 +170,8 @@ def _class(name: str) -> Any:
 
 def _options(name: str, cls: Any, options: Options) -> dict[str, Any]:
     """`options` as keywords, all of which the dataset's class takes."""
-    known = set(inspect.signature(cls.__init__).parameters) - _FROM_CALLER
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    known = {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} - _FROM_CALLER
     for option, _ in options:
         if option not in known:
             raise unknown("option", option, known, file=f"dataset {name}", field="options")

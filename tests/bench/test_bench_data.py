@@ -91,6 +91,7 @@ def rate(made: TrainLoader, pace: Pace, after: Callable[[Batch], object] = lambd
     for number in itertools.count(1):
         batch = next(iterator)
         after(batch)
+        assert batch.image.shape == (BATCH, 3, *made.size)
         images += len(batch.image)
         seconds = time.perf_counter() - began
         if seconds > pace.seconds and number >= pace.batches:

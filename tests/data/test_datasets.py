@@ -110,6 +110,14 @@ def test_building_without_files_is_the_same_error(tmp_path):
         assert str(caught.value) == find_dataset("nyuv2", root)
 
 
+def test_readers_take_the_options_that_they_name_and_no_others():
+    """Readers pass further arguments on to each other; these are no options."""
+    assert len(dataset_info("cityscapes", (("classes", 19),)).class_names) == 19
+    for option in ("args", "options", "description", "split"):
+        with pytest.raises(SpecError, match=f"unknown option '{option}'"):
+            dataset_info("synthia", ((option, 1),))
+
+
 def test_a_description_in_words(tiny_dataset):
     text = describe(description_file("nyuv2"))
     for word in ("NYUD_MT/", "gt_sets/train.txt", "795 of them", "654 of them", "images/{id}.jpg", "depth/{id}.npy"):

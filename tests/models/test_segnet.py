@@ -98,6 +98,8 @@ def test_conformance_predictions(task, mean, std, first):
     assert flat[:4].tolist() == pytest.approx(first, abs=5.1e-6)
 
 
+# PyTorch's own, the oracle, says that it has no deterministic form on a GPU.
+@pytest.mark.filterwarnings("ignore:max_unpooling2d_forward_out does not have a deterministic")
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 99), height=st.integers(1, 4), width=st.integers(1, 5), levels=st.sampled_from([2, 1000]))
 def test_unpooling_is_pytorchs(seed, height, width, levels):

@@ -22,7 +22,8 @@ class Writer(ABC):
 
     A layout of one or several files a sample is `scenes` and `store`; what files hold besides, or of several samples,
     is the business of an own `write`. Constants of the release (units, offsets, statistics) are written down in the
-    writer again: taken from the reader's description, a wrong one would cancel out.
+    writer again: taken from the reader's description, a wrong one would cancel out. Only the cameras of street scenes
+    come from there; a test pins their figures.
 
     Args:
         root: the layout's own root folder, for example DIR/NYUD_MT; it exists and is empty.
@@ -46,7 +47,7 @@ class Writer(ABC):
         """
 
     def store(self, split: str, name: str, sample: Sample) -> None:
-        """Write the files of one sample, for `write` as it is here."""
+        """Write the files of one sample; to be given by every layout that keeps `write` as it is here."""
         raise NotImplementedError
 
     def write(self, split: str, n: int) -> Iterator[None]:

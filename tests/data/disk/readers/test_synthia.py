@@ -50,6 +50,7 @@ def test_labels_are_several_channels_of_sixteen_bits(stored: np.ndarray, tmp_pat
         read("synthia").stored_classes({"semseg": file})
 
 
+@pytest.mark.filterwarnings("ignore:The image decoding and encoding:DeprecationWarning")  # torchvision is the oracle
 def test_the_png_writer_keeps_sixteen_bits(tmp_path: Path) -> None:
     from torchvision.io import ImageReadMode, decode_png
 
