@@ -27,6 +27,7 @@ A camera, in datasets that have one (`mtlrepro.data.transforms.geometry`), is no
 | key         | sample and, with a first axis B, batch                                                                |
 |-------------|-------------------------------------------------------------------------------------------------------|
 | intrinsics  | (3, 3) float32 for the sample's size, the centre of the first pixel at (0.5, 0.5)                     |
+| placement   | (3, 3) float32, coordinates in the full-resolution picture to those here (see `DatasetInfo.full_size`) |
 | frames      | (K, 3, H, W) neighbouring frames, dtype and range as `image`                                          |
 | frame_depth | (K, H, W) float32, metres, 0 invalid                                                                  |
 | motion      | (K, 4, 4) float32, camera coordinates of this frame to those of frame k: x right, y down, z forward   |
@@ -54,6 +55,7 @@ one size."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CENTRE, SPREAD = 0.45, 0.225
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class DatasetInfo:
         max_depth: depth shown as the far end of the colour map, in the label's unit.
         edge_tolerance: how far a predicted boundary may be off, as a fraction of the image diagonal.
         inverse_depth: depth labels are inverse depth, not metres.
+        surface: the rule by which normals were made of depth (`mtlrepro.data.surface.RULES`), "" where they were not.
+        full_size: (height, width) of the picture that a released camera belongs to; (0, 0) where there is none.
     """
 
     name: str
@@ -77,6 +81,8 @@ class DatasetInfo:
     max_depth: float = 10.0
     edge_tolerance: float = 0.0075
     inverse_depth: bool = False
+    surface: str = ""
+    full_size: tuple[int, int] = (0, 0)
 
 
 @runtime_checkable
@@ -127,6 +133,8 @@ class Batch:
         index: (B,) int64 positions in the dataset.
         others: further views of the same samples, as many as the objective asked for.
         geometry: key of the module's second table -> tensor, for the keys that every sample carries; mostly empty.
+        normalise: key of `NORMALISE` by which the images were normalised, "" where nobody said.
+        extra: how many of the samples, the last ones, are of the second stream.
     """
 
     image: Tensor
@@ -135,6 +143,8 @@ class Batch:
     index: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     others: tuple[View, ...] = ()
     geometry: dict[str, Tensor] = field(default_factory=dict)
+    normalise: str = ""
+    extra: int = 0
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
@@ -145,6 +155,8 @@ class Batch:
             self.index,
             tuple(view.to(device) for view in self.others),
             {k: _moved(v, device) for k, v in self.geometry.items()},
+            self.normalise,
+            self.extra,
         )
 
 
@@ -171,8 +183,26 @@ def _by_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, device=device).view(-1, 1, 1)  # made once: to make it is to wait for a GPU
 
 
-NORMALISE: dict[str, Callable[[Tensor], Tensor]] = {"imagenet": normalise, "none": scaled}
+def centred(image: Tensor) -> Tensor:
+    """RGB (..., 3, H, W), uint8 or float32 in [0, 1], to float32 (x - 0.45) / 0.225, as DenseMTL's networks take it."""
+    return (scaled(image) - CENTRE) / SPREAD
+
+
+NORMALISE: dict[str, Callable[[Tensor], Tensor]] = {"imagenet": normalise, "none": scaled, "centred": centred}
 """What a network's input is, by `DataSpec.normalise`."""
+
+RESTORE: dict[str, Callable[[Tensor], Tensor]] = {
+    "imagenet": lambda x: x * _by_channel(IMAGENET_STD, x.device) + _by_channel(IMAGENET_MEAN, x.device),
+    "none": lambda x: x,
+    "centred": lambda x: x * SPREAD + CENTRE,
+}
+"""The inverse of each of `NORMALISE`, to RGB in [0, 1]."""
+
+
+def restored(image: Tensor, name: str) -> Tensor:
+    """RGB in [0, 1] of a network's input (..., 3, H, W) under a key of `NORMALISE` (SpecError for an unknown one)."""
+    normaliser(name)
+    return RESTORE[name](image)
 
 
 def normaliser(name: str) -> Callable[[Tensor], Tensor]:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mtlrepro.errors import unknown
+from mtlrepro.errors import SpecError, unknown
 from mtlrepro.objectives.base import Group, Losses, Objective
 from mtlrepro.objectives.weighting import fixed_weights
 from mtlrepro.registry import Registry
@@ -28,6 +28,9 @@ OBJECTIVES = Registry(
         "mtpsl": "mtlrepro.objectives.mtpsl:MTPSL",
         "jtr": "mtlrepro.objectives.jtr:JTR",
         "must": "mtlrepro.objectives.must:MuST",
+        "multi_scale": "mtlrepro.objectives.multi_scale:MultiScale",
+        "self_supervised": "mtlrepro.objectives.self_supervised:SelfSupervised",
+        "adaptation": "mtlrepro.objectives.adaptation:Adaptation",
     },
 )
 
@@ -37,11 +40,13 @@ def build_objective(spec: ObjectiveSpec, tasks: Mapping[str, Task], features: Se
 
     Args:
         spec: its name, fixed task weights, task losses and options.
-        tasks: every task, main and auxiliary, of the model.
+        tasks: every task, main and auxiliary, of the model, made with the spec's task losses
+            (`mtlrepro.tasks.make_tasks`).
         features: widths of the model's encoder maps, finest first.
 
     Raises:
-        SpecError: on an unknown objective, option, loss or task name, or a weight that is not a finite number >= 0.
+        SpecError: on an unknown objective, option or task name, tasks made with other losses, or a weight that is not a
+            finite number >= 0.
     """
     cls = OBJECTIVES[spec.name]
     options = dict(spec.options)
@@ -50,8 +55,10 @@ def build_objective(spec: ObjectiveSpec, tasks: Mapping[str, Task], features: Se
     for name in options:
         if name not in known:
             raise unknown(f"option of objective {spec.name!r}:", name, known, field="objective.options")
-    for task, _ in spec.losses:
+    for task, loss in spec.losses:
         if task not in tasks:
             raise unknown("task", task, tasks, field="objective.losses")
-    chosen = {**tasks, **{task: tasks[task].using(loss) for task, loss in spec.losses}}
-    return cls(chosen, fixed_weights(spec.weights, tasks), features, **options)
+        if tasks[task].loss_name != loss:
+            problem, mend = f"the task was made with {tasks[task].loss_name!r}, not {loss!r}", "Pass it to make_tasks"
+            raise SpecError(problem, field=f"objective.losses.{task}", mend=mend)
+    return cls(tasks, fixed_weights(spec.weights, tasks), features, **options)

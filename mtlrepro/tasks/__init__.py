@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mtlrepro.data.sample import DatasetInfo
-from mtlrepro.errors import SpecError
+from mtlrepro.errors import SpecError, unknown
 from mtlrepro.registry import Registry
 from mtlrepro.tasks.base import Task
 
@@ -26,11 +26,17 @@ TASKS = Registry(
 )
 
 
-def make_tasks(names: Iterable[str], info: DatasetInfo) -> dict[str, Task]:
+def make_tasks(names: Iterable[str], info: DatasetInfo, losses: Iterable[tuple[str, str]] = ()) -> dict[str, Task]:
     """The named tasks on a dataset, in the order given; a name given twice counts once.
 
+    Args:
+        names: keys of `TASKS`.
+        info: of the dataset.
+        losses: (task, loss) pairs of some of the tasks; the others take their first (`Task.LOSSES`).
+
     Raises:
-        SpecError: on an unknown task (with the nearest known ones) or one that the dataset has no labels for.
+        SpecError: on an unknown task or loss (with the nearest known ones), one that the dataset has no labels for, or
+            the loss of a task that is not among `names`.
 
     Example:
         >>> info = DatasetInfo("toy", ("semseg", "depth"), class_names=("floor", "wall"))
@@ -47,4 +53,8 @@ def make_tasks(names: Iterable[str], info: DatasetInfo) -> dict[str, Task]:
                 mend=f"It has {', '.join(info.tasks) or 'none'}",
             )
         tasks[name] = cls(info)
+    for name, loss in losses:
+        if name not in tasks:
+            raise unknown("task", name, tasks, field="objective.losses")
+        tasks[name] = tasks[name].using(loss)
     return tasks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
@@ -22,6 +23,24 @@ Values and their gradients are 0 where a pixel is not valid, whatever the target
 """
 
 
+@dataclass(frozen=True)
+class Loss:
+    """One of a task's losses, and what a network that is trained by it means by its raw output.
+
+    Attributes:
+        values: of every pixel or component. The loss is their sum over that of `counted`.
+        counted: (batch target, valid (B, 1, H, W) bool) -> how much a pixel counts, (B, 1, H, W), bool or float, 0
+            or more; None counts the valid ones.
+        channels: of the raw output; None has the task's usual number.
+        decode: raw output (B, C, H, W) to physical units; None decodes as is usual in the task.
+    """
+
+    values: ElementwiseLoss
+    counted: Callable[[Tensor, Tensor], Tensor] | None = None
+    channels: int | None = None
+    decode: Callable[[Tensor], Tensor] | None = None
+
+
 class Task(ABC):
     """One dense prediction task on one dataset. Everything the rest of the package asks about a task is here.
 
@@ -30,22 +49,34 @@ class Task(ABC):
         resampling: how a *label* is resized: `"nearest"`, `"bilinear"` (unit vectors) or `"boundary"` (thin lines);
             see `mtlrepro.data.transforms.basic.resize_sample`.
         main_metric: the figure that Δ_m and the trivial-predictor check use.
-        LOSSES: the task's losses by name; the first is the one it uses unless told otherwise.
+        LOSSES: the task's losses by name; the first is the one it uses unless told otherwise. Which one it is also says
+            what a network's raw output means: see `Loss`.
     """
 
     name: ClassVar[str]
     resampling: ClassVar[str] = "nearest"
     main_metric: ClassVar[str]
-    LOSSES: ClassVar[dict[str, ElementwiseLoss]]
+    LOSSES: ClassVar[dict[str, Loss]]
 
     def __init__(self, info: DatasetInfo):
         self.info = info
         self.loss_name = next(iter(self.LOSSES))
 
     @property
-    @abstractmethod
+    def chosen(self) -> Loss:
+        """The loss that the task uses."""
+        return self.LOSSES[self.loss_name]
+
+    @property
     def channels(self) -> int:
-        """Number of output channels of a head for this task."""
+        """Number of output channels of a head for this task, as its loss wants it."""
+        channels = self.chosen.channels
+        return self.usual_channels if channels is None else channels
+
+    @property
+    @abstractmethod
+    def usual_channels(self) -> int:
+        """Number of output channels of a head for this task where its loss does not say otherwise."""
 
     @abstractmethod
     def collate(self, label: Tensor) -> Tensor:
@@ -64,13 +95,13 @@ class Task(ABC):
         """(B, 1, H, W) bool, True where a batch target holds a label."""
 
     def using(self, loss: str) -> Self:
-        """The same task with another of its `LOSSES`.
+        """The same task with another of its `LOSSES`, and with the channels and the decoding that go with it.
 
         Raises:
             SpecError: on an unknown loss, with the nearest known ones.
         """
         if loss not in self.LOSSES:
-            raise unknown("loss", loss, self.LOSSES, field=self.name)
+            raise unknown("loss", loss, self.LOSSES, field=f"objective.losses.{self.name}")
         task = copy.copy(self)
         task.loss_name = loss
         return task
@@ -79,40 +110,49 @@ class Task(ABC):
         """Elementwise loss of raw predictions (B, C, H, W) against a batch target of the same H, W.
 
         Returns:
-            Values (B, K, H, W), float32 at least, K a pixel and 0 where invalid; and which count, bool of that shape.
+            Values (B, K, H, W), float32 at least, K a pixel and 0 where invalid; and how much each counts, of that
+            shape: bool, True where valid, unless the loss says otherwise (`Loss.counted`).
 
         Raises:
             SpecError: if prediction and target do not fit.
         """
         self._check_loss(prediction, target)
         valid = self.valid(target)
-        values = self.LOSSES[self.loss_name](full_precision(prediction), target, valid)
-        return values, valid.expand_as(values)
+        values = self.chosen.values(full_precision(prediction), target, valid)
+        counted = valid if self.chosen.counted is None else self.chosen.counted(target, valid)
+        return values, counted.expand_as(values)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Scalar mean of `errors` over all valid elements of the batch; arguments and errors as there.
+        """Scalar mean of `errors` over all elements of the batch that count; arguments and errors as there.
 
         A batch without a valid pixel gives exactly 0 with zero gradient.
         """
-        values, valid = self.errors(prediction, target)
+        values, counted = self.errors(prediction, target)
         # Summed here: the "mean" and "sum" of some kernels add up in no fixed order on a GPU.
-        return values.sum() / valid.sum().clamp(min=1)
+        return _ratio(values.sum(), counted.sum())
 
     def sample_losses(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """(B,) means of `errors` over each sample's own valid elements; arguments and errors as there.
+        """(B,) means of `errors` over each sample's own elements that count; arguments and errors as there.
 
-        A sample without a valid pixel gives exactly 0 with zero gradient.
+        A sample without a valid pixel gives exactly 0 with zero gradient. Where the values of a pixel depend on the
+        other samples of the batch (the shares of `balanced_cross_entropy`, the threshold of `inverse_berhu`), they do
+        so here, too.
         """
-        values, valid = self.errors(prediction, target)
-        return values.sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp(min=1)
+        values, counted = self.errors(prediction, target)
+        return _ratio(values.sum((1, 2, 3)), counted.sum((1, 2, 3)))
 
     @abstractmethod
     def unlabelled(self, size: tuple[int, int]) -> Tensor:
         """A sample's label of (height, width) without a valid pixel, for samples that carry none."""
 
-    @abstractmethod
     def decode(self, prediction: Tensor) -> Tensor:
-        """Raw network output (B, C, H, W) to physical units: what metrics and pictures take."""
+        """Raw network output (B, C, H, W) to physical units: what metrics and pictures take, whatever the loss."""
+        decode = self.chosen.decode
+        return self.usual_decode(prediction) if decode is None else decode(full_precision(prediction))
+
+    @abstractmethod
+    def usual_decode(self, prediction: Tensor) -> Tensor:
+        """What `decode` does where the loss does not say otherwise."""
 
     @abstractmethod
     def metrics(self) -> list[Metric]:
@@ -158,6 +198,11 @@ class Task(ABC):
         want = (target.shape[0], self.channels, *target.shape[-2:])
         if tuple(prediction.shape) != want:
             raise SpecError(f"prediction is {tuple(prediction.shape)}, the label asks for {want}", field=self.name)
+
+
+def _ratio(values: Tensor, counted: Tensor) -> Tensor:
+    """One over the other; where nothing counts, the values, which are 0."""
+    return values / torch.where(counted > 0, counted, 1)
 
 
 def full_precision(prediction: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ class Binary(Task):
     """A task whose label says yes or no of every pixel."""
 
     @property
-    def channels(self) -> int:
+    def usual_channels(self) -> int:
         """One logit."""
         return 1
 
@@ -36,7 +36,7 @@ class Binary(Task):
         """All 255."""
         return torch.full(size, IGNORE, dtype=torch.uint8)
 
-    def decode(self, prediction: Tensor) -> Tensor:
+    def usual_decode(self, prediction: Tensor) -> Tensor:
         """Logits (B, 1, H, W) to probabilities."""
         return full_precision(prediction).sigmoid()
 

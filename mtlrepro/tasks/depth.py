@@ -1,19 +1,82 @@
-"""Depth in metres or inverse depth, L1 loss on a linear output (MTI-Net, sec. 3.1)."""
+"""Depth in metres or inverse depth: L1 loss on a linear output (MTI-Net, sec. 3.1), and DenseMTL's losses.
+
+Labels, metrics and pictures are in metres whatever the loss; what a network's raw output is goes with the loss.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import Self
 
 import matplotlib
 import numpy as np
 import torch
 from torch import Tensor
 
-from mtlrepro.errors import DataError
+from mtlrepro.data.surface import EVALUATED, INVERSE_RANGE, inverse_normalised
+from mtlrepro.errors import DataError, SpecError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.depth import CappedDepth, InverseDepth, PooledDepth
 from mtlrepro.metrics.depth_images import ImageDepth, ImageDepthMedian
-from mtlrepro.tasks.base import Task, absolute_error, full_precision, to_picture
+from mtlrepro.tasks.base import Loss, Task, absolute_error, full_precision, to_picture
+
+THRESHOLD = 0.2
+"""From this share of the largest error on, the berHu loss is a parabola."""
+
+NEAREST, FARTHEST = 0.001, 655.35
+"""Metres that decoded inverse-normalised depth is clamped to: the range of labels, z = 1 being their sky. Protocols
+that clamp predictions at 80 m do so themselves, and some scale them before."""
+
+DISPARITY = (0.1, 100.0)
+"""Nearest and farthest metres that a disparity of 1 and of 0 stand for."""
+
+
+def inverse_berhu(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """The reverse Huber loss of inverse-normalised depth z (`inverse_normalised`); an `ElementwiseLoss`.
+
+    a = |ẑ - z| where a ≤ c, else (a² + c²) / (2c), with c = 0.2 max(a) over the whole batch, without gradient (Laina
+    et al., 3DV 2016; its form on z from the public reference implementation of DenseMTL, where the paper's d_far / d
+    lacks one centimetre). Labels at any distance count, the sky among them.
+    """
+    error = torch.where(valid, prediction - inverse_normalised(target), 0.0).abs()
+    if not error.numel():
+        return error
+    # Without any error both cases are 0; the bound keeps 0 / 0 out of the gradient.
+    c = (THRESHOLD * error.detach().amax()).clamp_min(torch.finfo(error.dtype).tiny)
+    return torch.where(error <= c, error, (error.square() + c * c) / (2 * c))
+
+
+def metres_of_inverse(prediction: Tensor) -> Tensor:
+    """Inverse-normalised depth ẑ, unbounded, to metres: 655.36 / ẑ - 0.01, between 0.001 and 655.35.
+
+    A negative ẑ stands for no depth; it becomes 0.001, as in the public reference implementation.
+    """
+    return (INVERSE_RANGE / 100 / prediction - 0.01).clamp(NEAREST, FARTHEST)
+
+
+def metres_of_disparity(prediction: Tensor) -> Tensor:
+    """Disparity σ in (0, 1) to metres: 1 / (1/100 + (1/0.1 - 1/100) σ) (Godard et al., ICCV 2019, sec. 3.3)."""
+    near, far = DISPARITY
+    return 1 / (1 / far + (1 / near - 1 / far) * prediction)
+
+
+def disparity_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """|d̂ - d| in metres of a disparity; an `ElementwiseLoss`."""
+    return absolute_error(metres_of_disparity(prediction), target, valid)
+
+
+def everything(target: Tensor, valid: Tensor) -> Tensor:
+    """Invalid pixels count, too, in the mean that the public reference implementation of DenseMTL takes."""
+    return torch.ones_like(valid)
+
+
+UNIT = 64.0
+
+
+def inverse_berhu_64(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """`inverse_berhu` of 64 times the network's output: labels of 1 to 650 are nearer then for a short training."""
+    return inverse_berhu(UNIT * prediction, target, valid)
 
 
 class Depth(Task):
@@ -21,10 +84,27 @@ class Depth(Task):
 
     name = "depth"
     main_metric = "rmse"
-    LOSSES = {"l1": absolute_error}
+    LOSSES = {
+        "l1": Loss(absolute_error),
+        "inverse_berhu": Loss(inverse_berhu, everything, decode=metres_of_inverse),
+        "inverse_berhu_64": Loss(inverse_berhu_64, everything, decode=lambda raw: metres_of_inverse(UNIT * raw)),
+        "disparity": Loss(disparity_error, decode=metres_of_disparity),
+    }
+
+    def using(self, loss: str) -> Self:
+        """The same task with another of its `LOSSES`.
+
+        Raises:
+            SpecError: on an unknown loss, or one on metres where labels are inverse depth.
+        """
+        task = super().using(loss)
+        if self.info.inverse_depth and task.chosen.decode is not None:
+            problem = f"loss {loss!r} is of metres, and the labels of {self.info.name!r} are inverse depth"
+            raise SpecError(problem, field=f"objective.losses.{self.name}", mend="Use 'l1'")
+        return task
 
     @property
-    def channels(self) -> int:
+    def usual_channels(self) -> int:
         """One."""
         return 1
 
@@ -43,7 +123,7 @@ class Depth(Task):
         """All 0."""
         return torch.zeros(size)
 
-    def decode(self, prediction: Tensor) -> Tensor:
+    def usual_decode(self, prediction: Tensor) -> Tensor:
         """(B, 1, H, W) depth in the label's unit, as the network gives it, in float32 at least."""
         return full_precision(prediction)
 
@@ -54,15 +134,22 @@ class Depth(Task):
         return [PooledDepth(), CappedDepth(), ImageDepth(), ImageDepthMedian()]
 
     def trivial(self, labels: Iterable[Tensor]) -> Tensor:
-        """Mean depth of the valid training pixels, the constant of least rmse; (1, 1, 1, 1) float32."""
-        total, pixels = 0.0, 0
+        """Mean depth of the valid training pixels, the constant of least rmse; (1, 1, 1, 1) float32.
+
+        What is at 80 m or beyond is left out, unless there is nothing else: some protocols ignore it, and the sky of
+        rendered scenes, at 655.35 m, would make the mean useless to these.
+        """
+        limit = math.inf if self.info.inverse_depth else EVALUATED[1]
+        totals, pixels = [0.0, 0.0], [0, 0]
         for label in labels:
-            valid = label > 0
-            total += float(label[valid].double().sum())
-            pixels += int(valid.sum())
-        if not pixels:
+            valid = label[label > 0].double()
+            for i, values in enumerate((valid[valid < limit], valid[valid >= limit])):
+                totals[i] += float(values.sum())
+                pixels[i] += len(values)
+        if not any(pixels):
             raise DataError("no valid pixel in the training set", field=self.name)
-        return torch.full((1, 1, 1, 1), total / pixels)
+        part = 0 if pixels[0] else 1
+        return torch.full((1, 1, 1, 1), totals[part] / pixels[part])
 
     def picture(self, decoded: Tensor) -> np.ndarray:
         """Viridis from 0 (dark) to `info.max_depth` (bright); zero and below, the invalid labels, are black."""

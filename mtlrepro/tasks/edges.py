@@ -1,4 +1,7 @@
-"""Edges, binary cross-entropy weighted towards the rare edge pixels (MTI-Net, sec. 3.1)."""
+"""Edges, cross-entropy weighted towards the rare edge pixels: of one logit (MTI-Net, sec. 3.1) or of two (DenseMTL).
+
+The two differ in what the weights are divided by, too: the number of pixels, and the sum of their weights.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,33 @@ from mtlrepro.errors import DataError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.edges import POSITIVE_WEIGHT, EdgeBCE, MacroF1, PixelEdges
 from mtlrepro.metrics.odsf import BoundaryNMS, BoundaryPNG
+from mtlrepro.tasks.base import Loss
 from mtlrepro.tasks.binary import Binary
+
+
+def class_weights(target: Tensor, valid: Tensor) -> Tensor:
+    """(B, 1, H, W) float32: 0.95 on edges, 0.05 elsewhere, 0 where ignored."""
+    return torch.where(target >= 0.5, POSITIVE_WEIGHT, 1 - POSITIVE_WEIGHT) * valid
 
 
 def weighted_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Cross-entropy (nats) of every pixel, edges weighted 0.95 and others 0.05; an `ElementwiseLoss`."""
     edge = target >= 0.5
-    weight = torch.where(edge, POSITIVE_WEIGHT, 1 - POSITIVE_WEIGHT) * valid
+    weight = class_weights(target, valid)
     return F.binary_cross_entropy_with_logits(logits, edge.to(logits.dtype), weight=weight, reduction="none")
+
+
+def two_classes(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """`weighted_cross_entropy` of two logits, no edge and edge, which depends on their difference alone."""
+    return weighted_cross_entropy(logits[:, 1:] - logits[:, :1], target, valid)
+
+
+def edge_probability(logits: Tensor) -> Tensor:
+    """Two logits (B, 2, H, W) to (B, 1, H, W) probabilities of an edge, above 0.5 just where the second is larger."""
+    difference = logits[:, 1:] - logits[:, :1]
+    # Of a tiny difference the sigmoid is 0.5, which would be a tie.
+    above = 0.5 + torch.finfo(logits.dtype).eps
+    return torch.where(difference > 0, difference.sigmoid().clamp_min(above), difference.sigmoid())
 
 
 class Edges(Binary):
@@ -28,7 +50,10 @@ class Edges(Binary):
     name = "edges"
     resampling = "boundary"
     main_metric = "f"
-    LOSSES = {"weighted_cross_entropy": weighted_cross_entropy}
+    LOSSES = {
+        "weighted_cross_entropy": Loss(weighted_cross_entropy),
+        "two_classes": Loss(two_classes, counted=class_weights, channels=2, decode=edge_probability),
+    }
 
     def metrics(self) -> list[Metric]:
         """F by the pixel, the loss, DenseMTL's F1, and odsF in both ways."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.absolute import AbsoluteError
 from mtlrepro.metrics.base import Metric
-from mtlrepro.tasks.base import Task, absolute_error, full_precision, to_picture
+from mtlrepro.tasks.base import Loss, Task, absolute_error, full_precision, to_picture
 
 SHOWN = 3.0
 """Deviations from the mean that pictures show."""
@@ -29,10 +29,10 @@ class StandardisedMap(Task):
     """A real number a pixel, about mean 0 and deviation 1, NaN invalid. Subclasses only name it."""
 
     main_metric = "abs_err"
-    LOSSES = {"l1": absolute_error}
+    LOSSES = {"l1": Loss(absolute_error)}
 
     @property
-    def channels(self) -> int:
+    def usual_channels(self) -> int:
         """One."""
         return 1
 
@@ -51,7 +51,7 @@ class StandardisedMap(Task):
         """All NaN."""
         return torch.full(size, math.nan)
 
-    def decode(self, prediction: Tensor) -> Tensor:
+    def usual_decode(self, prediction: Tensor) -> Tensor:
         """(B, 1, H, W), as the network gives it, in float32 at least."""
         return full_precision(prediction)
 

@@ -13,7 +13,7 @@ from mtlrepro.errors import DataError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.normals import PooledNormals
 from mtlrepro.metrics.normals_columns import ColumnNormals
-from mtlrepro.tasks.base import Task, absolute_error, full_precision, to_picture
+from mtlrepro.tasks.base import Loss, Task, absolute_error, full_precision, to_picture
 
 EPS = 1e-12
 """Length below which a predicted vector is not stretched to unit length."""
@@ -48,10 +48,10 @@ class Normals(Task):
     name = "normals"
     resampling = "bilinear"
     main_metric = "mean"
-    LOSSES = {"l1": vector_error, "cosine": cosine_error}
+    LOSSES = {"l1": Loss(vector_error), "cosine": Loss(cosine_error)}
 
     @property
-    def channels(self) -> int:
+    def usual_channels(self) -> int:
         """Three components."""
         return 3
 
@@ -76,7 +76,7 @@ class Normals(Task):
         """Zero vectors."""
         return torch.zeros(3, *size)
 
-    def decode(self, prediction: Tensor) -> Tensor:
+    def usual_decode(self, prediction: Tensor) -> Tensor:
         """(B, 3, H, W) unit vectors."""
         return unit_vectors(full_precision(prediction))
 

@@ -22,6 +22,7 @@ from mtlrepro.metrics.saliency import (
     SaliencyF1,
     SaliencyJaccard,
 )
+from mtlrepro.tasks.base import Loss
 from mtlrepro.tasks.binary import Binary
 
 
@@ -43,7 +44,7 @@ class Saliency(Binary):
 
     name = "saliency"
     main_metric = "miou"
-    LOSSES = {"balanced_cross_entropy": balanced_cross_entropy}
+    LOSSES = {"balanced_cross_entropy": Loss(balanced_cross_entropy)}
 
     def metrics(self) -> list[Metric]:
         """MTI-Net's IoU and F1, then F with beta^2 = 0.3 pooled, by InvPT's double sigmoid, and by image."""

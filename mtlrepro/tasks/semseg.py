@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.metrics.base import Metric
-from mtlrepro.metrics.segmentation import IGNORE, MeanIoU, MeanIoUPresent, MeanIoUStrict
-from mtlrepro.tasks.base import Task
+from mtlrepro.metrics.segmentation import IGNORE, ClassIoU, MeanIoU, MeanIoUPresent, MeanIoUStrict
+from mtlrepro.tasks.base import Loss, Task
 
 
 def cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ class SemSeg(Task):
 
     name = "semseg"
     main_metric = "miou"
-    LOSSES = {"cross_entropy": cross_entropy}
+    LOSSES = {"cross_entropy": Loss(cross_entropy)}
 
     def __init__(self, info: DatasetInfo):
         super().__init__(info)
@@ -42,7 +42,7 @@ class SemSeg(Task):
             )
 
     @property
-    def channels(self) -> int:
+    def usual_channels(self) -> int:
         """Number of classes."""
         return len(self.info.class_names)
 
@@ -66,13 +66,14 @@ class SemSeg(Task):
         """All 255."""
         return torch.full(size, IGNORE, dtype=torch.uint8)
 
-    def decode(self, prediction: Tensor) -> Tensor:
+    def usual_decode(self, prediction: Tensor) -> Tensor:
         """Logits (B, C, H, W) to class ids (B, H, W) int64."""
         return prediction.argmax(dim=1)
 
     def metrics(self) -> list[Metric]:
-        """mIoU with accuracies, by three rules for absent classes."""
-        return [MeanIoU(self.channels), MeanIoUPresent(self.channels), MeanIoUStrict(self.channels)]
+        """mIoU with accuracies, by three rules for absent classes, and the IoU of every class."""
+        means = [cls(self.channels) for cls in (MeanIoU, MeanIoUPresent, MeanIoUStrict)]
+        return [*means, ClassIoU(self.info.class_names)]
 
     def trivial(self, labels: Iterable[Tensor]) -> Tensor:
         """The class of most training pixels, (1, 1, 1) int64."""

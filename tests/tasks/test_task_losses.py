@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import RandomState
+from torch.nn import functional as F
 
 from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import SpecError
@@ -17,31 +18,34 @@ INFO = DatasetInfo("toy", tuple(TASKS), class_names=tuple("abcde"))
 TOY = make_tasks(TASKS, INFO)
 MAPS = ("occlusion", "reshading", "keypoints", "texture")
 CLASSES = {"semseg": 5, "parts": 7}
-BALANCED = ("saliency",)
-"""Tasks whose losses weigh a pixel by what the other samples of the batch hold."""
+BERHU = (("depth", "inverse_berhu"), ("depth", "inverse_berhu_64"))
+COUPLED = (("saliency", "balanced_cross_entropy"), *BERHU)
+"""Losses of a pixel that depend on what the other samples of the batch hold."""
 INVALID = {
     **{"semseg": 255, "parts": 255, "saliency": 255, "edges": 255, "depth": 0, "normals": 0},
     **dict.fromkeys(MAPS, math.nan),
 }
 every_task = pytest.mark.parametrize("name", list(TASKS))
-every_loss = pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in TASKS for kind in TASKS[name].LOSSES])
+EVERY = [(name, kind) for name in TASKS for kind in TASKS[name].LOSSES]
+every_loss = pytest.mark.parametrize(("name", "kind"), EVERY)
 
 
 def f32(*arrays):
     return [torch.from_numpy(np.asarray(a, dtype="float32")) for a in arrays]
 
 
-def draw(name, seed=0, shape=(2, 6, 5)):
-    """Random raw predictions and a batch target with some invalid pixels."""
+def draw(name, seed=0, shape=(2, 6, 5), kind=None):
+    """Random raw predictions, in the form that a loss takes, and a batch target with some invalid pixels."""
     g = torch.Generator().manual_seed(seed)
     b, h, w = shape
-    prediction = torch.randn(b, TOY[name].channels, h, w, generator=g)
+    task = TOY[name].using(kind or TOY[name].loss_name)
+    prediction = torch.randn(b, task.channels, h, w, generator=g)
     hole = torch.rand(b, 1, h, w, generator=g) < 0.3
     target = {
         **dict.fromkeys(CLASSES, lambda: torch.randint(0, 5, (b, h, w), generator=g).masked_fill(hole[:, 0], 255)),
         "saliency": lambda: (torch.rand(b, 1, h, w, generator=g) < 0.4).float().masked_fill(hole, 255),
         "depth": lambda: (torch.rand(b, 1, h, w, generator=g) + 0.5).masked_fill(hole, 0),
-        "normals": lambda: torch.nn.functional.normalize(torch.randn(b, 3, h, w, generator=g)).masked_fill(hole, 0),
+        "normals": lambda: F.normalize(torch.randn(b, 3, h, w, generator=g)).masked_fill(hole, 0),
         "edges": lambda: (torch.rand(b, 1, h, w, generator=g) < 0.2).float().masked_fill(hole, 255),
     }.get(name, lambda: torch.randn(b, 1, h, w, generator=g).masked_fill(hole, math.nan))()
     return prediction, target, hole
@@ -129,9 +133,9 @@ def test_the_first_loss_is_used_unless_another_is_asked_for():
         "semseg": ["cross_entropy"],
         "parts": ["cross_entropy"],
         "saliency": ["balanced_cross_entropy"],
-        "depth": ["l1"],
+        "depth": ["l1", "inverse_berhu", "inverse_berhu_64", "disparity"],
         "normals": ["l1", "cosine"],
-        "edges": ["weighted_cross_entropy"],
+        "edges": ["weighted_cross_entropy", "two_classes"],
         **{name: ["l1"] for name in MAPS},
     }
     prediction, target, _ = draw("normals")
@@ -142,11 +146,11 @@ def test_the_first_loss_is_used_unless_another_is_asked_for():
     assert default.loss_name == "l1"
     assert cosine.errors(prediction, target)[0].shape == (2, 1, 6, 5)
     assert default.errors(prediction, target)[0].shape == (2, 3, 6, 5)
-    with pytest.raises(SpecError, match=r"normals: unknown loss 'cosin'\. Did you mean 'cosine'"):
+    with pytest.raises(SpecError, match=r"objective\.losses\.normals: unknown loss 'cosin'\. Did you mean 'cosine'"):
         default.using("cosin")
 
 
-@pytest.mark.parametrize(("name", "kind"), [(n, kind) for n in TASKS if n not in BALANCED for kind in TASKS[n].LOSSES])
+@pytest.mark.parametrize(("name", "kind"), [pair for pair in EVERY if pair not in COUPLED])
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -155,7 +159,7 @@ def test_the_first_loss_is_used_unless_another_is_asked_for():
 )
 def test_sample_losses_are_those_of_each_sample_alone(name, kind, seed, shape, blank):
     task = TOY[name].using(kind)
-    prediction, target, _ = draw(name, seed, shape)
+    prediction, target, _ = draw(name, seed, shape, kind)
     for i in blank & set(range(shape[0])):
         target[i] = INVALID[name]
     prediction.requires_grad_()
@@ -166,10 +170,11 @@ def test_sample_losses_are_those_of_each_sample_alone(name, kind, seed, shape, b
     (want,) = torch.autograd.grad(sum(alone), prediction)
     torch.testing.assert_close(together, torch.stack(alone), rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(gradient, want, rtol=1e-6, atol=1e-7)
-    values, valid = task.errors(prediction, target)
-    counts = valid.sum((1, 2, 3))
-    assert torch.equal(task.valid(target).expand_as(values), valid)
-    torch.testing.assert_close((together * counts).sum() / counts.sum().clamp(min=1), task.loss(prediction, target))
+    values, counted = task.errors(prediction, target)
+    counts = counted.sum((1, 2, 3))
+    assert torch.equal(task.valid(target).expand_as(values), counted > 0)
+    pooled = (together * counts).sum() / counts.sum() if counts.any() else torch.zeros(())
+    torch.testing.assert_close(pooled, task.loss(prediction, target))
     for i in blank & set(range(shape[0])):
         assert together[i].item() == 0.0
         assert not gradient[i].any()
@@ -177,7 +182,7 @@ def test_sample_losses_are_those_of_each_sample_alone(name, kind, seed, shape, b
 
 @every_loss
 def test_nothing_valid_gives_zero_loss_and_zero_gradient(name, kind):  # vector L5, for every loss
-    prediction, target, _ = draw(name)
+    prediction, target, _ = draw(name, kind=kind)
     target = torch.full_like(target, INVALID[name])
     prediction.requires_grad_()
     loss = TOY[name].using(kind).loss(prediction, target)
@@ -188,7 +193,7 @@ def test_nothing_valid_gives_zero_loss_and_zero_gradient(name, kind):  # vector 
 
 @every_loss
 def test_an_empty_batch_gives_zero(name, kind):
-    prediction, target, _ = draw(name)
+    prediction, target, _ = draw(name, kind=kind)
     prediction.requires_grad_()
     task = TOY[name].using(kind)
     loss = task.loss(prediction[:0], target[:0])
@@ -218,7 +223,7 @@ def test_an_invalid_nan_reaches_neither_value_nor_gradient(name):
 
 @every_loss
 def test_invalid_pixels_get_no_gradient_and_the_rest_get_some(name, kind):
-    prediction, target, hole = draw(name)
+    prediction, target, hole = draw(name, kind=kind)
     prediction.requires_grad_()
     TOY[name].using(kind).loss(prediction, target).backward()
     hole = hole.expand_as(prediction)
@@ -226,31 +231,56 @@ def test_invalid_pixels_get_no_gradient_and_the_rest_get_some(name, kind):
     assert (prediction.grad[~hole] != 0).all()
 
 
+def entropy(x, y, w):
+    """Binary cross-entropy of logits (N, 1), positives weighted w and negatives 1 - w."""
+    p = 1 / (1 + (-x).exp())
+    return -(w * y * p.log() + (1 - w) * (1 - y) * (1 - p).log())
+
+
+def berhu(x, y, count):
+    a = (x - 65536 / (100 * y + 1)).abs()
+    c = 0.2 * a.max()
+    return a.where(a <= c, (a**2 + c**2) / (2 * c)).sum() / count
+
+
+def two_logits(x, y):
+    w = 0.05 + 0.9 * y.double()
+    return -(w * x.log_softmax(1).gather(1, y.long())).sum() / w.sum()
+
+
+ORACLES = {  # of the valid pixels' predictions (N, C) and labels, in float64, and the number of all pixels
+    ("depth", "inverse_berhu"): berhu,
+    ("depth", "inverse_berhu_64"): lambda x, y, n: berhu(64 * x, y, n),
+    ("depth", "disparity"): lambda x, y, n: (1 / (0.01 + 9.99 * x) - y).abs().mean(),
+    ("normals", "l1"): lambda x, y, n: (x / x.square().sum(1, keepdim=True).sqrt() - y).abs().mean(),
+    ("normals", "cosine"): lambda x, y, n: 1 - ((x * y).sum(1) / x.square().sum(1).sqrt()).mean(),
+    ("saliency", "balanced_cross_entropy"): lambda x, y, n: entropy(x, y, 1 - y.double().mean()).mean(),
+    ("edges", "weighted_cross_entropy"): lambda x, y, n: entropy(x, y, 0.95).mean(),
+    ("edges", "two_classes"): lambda x, y, n: two_logits(x, y),
+    **{
+        (t, "cross_entropy"): lambda x, y, n: (x.exp().sum(1).log() - x.gather(1, y[:, None])[:, 0]).mean()
+        for t in CLASSES
+    },
+    **{(t, "l1"): lambda x, y, n: (x - y).abs().mean() for t in ("depth", *MAPS)},
+}
+
+
 @every_loss
-def test_loss_is_the_mean_over_valid_pixels_in_float64(name, kind):
-    prediction, target, hole = draw(name, seed=1)
+def test_loss_is_the_mean_over_what_counts_in_float64(name, kind):
+    prediction, target, hole = draw(name, seed=1, kind=kind)
+    if kind == "disparity":
+        prediction = prediction.sigmoid()
     valid = ~hole[:, 0]
     x, y = prediction.double().movedim(1, -1)[valid], target.movedim(1, -1) if target.ndim == 4 else target
-    y = y[valid]
-    if name in CLASSES:
-        want = (x.exp().sum(1).log() - x.gather(1, y[:, None])[:, 0]).mean()
-    elif name in ("depth", *MAPS):
-        want = (x - y).abs().mean()
-    elif kind == "cosine":
-        want = 1 - ((x * y).sum(1) / x.square().sum(1).sqrt()).mean()
-    elif name == "normals":
-        want = (x / x.square().sum(1, keepdim=True).sqrt() - y).abs().mean()
-    else:
-        p, w = 1 / (1 + (-x).exp()), 1 - y.double().mean() if name in BALANCED else 0.95
-        want = -(w * y * p.log() + (1 - w) * (1 - y) * (1 - p).log()).mean()
+    want = ORACLES[name, kind](x, y[valid], hole.numel())
     assert float(TOY[name].using(kind).loss(prediction, target)) == pytest.approx(float(want), rel=1e-5)
 
 
-@every_loss
+@pytest.mark.parametrize(("name", "kind"), [pair for pair in EVERY if pair not in BERHU])
 def test_gradcheck(name, kind):
-    prediction, target, _ = draw(name, shape=(2, 3, 2))
+    prediction, target, _ = draw(name, shape=(2, 3, 2), kind=kind)
     target, task = target if name in CLASSES else target.double(), TOY[name].using(kind)
-    prediction = prediction.double().requires_grad_()
+    prediction = (prediction.sigmoid() if kind == "disparity" else prediction).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda p: task.loss(p, target), prediction)
     assert torch.autograd.gradcheck(lambda p: task.sample_losses(p, target), prediction)
 
@@ -258,27 +288,31 @@ def test_gradcheck(name, kind):
 @every_loss
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_outputs_are_judged_in_float32(name, kind, dtype):
-    prediction, target, _ = draw(name)
+    prediction, target, _ = draw(name, kind=kind)
     half, task = prediction.to(dtype), TOY[name].using(kind)
     loss = task.loss(half, target)
     assert loss.dtype == task.sample_losses(half, target).dtype == torch.float32
     assert loss.item() == task.loss(half.float(), target).item()
 
 
+PERFECT = {  # raw predictions of a label
+    "cross_entropy": lambda target, classes: 50.0 * F.one_hot(target.clamp(max=4), classes).movedim(-1, 1),
+    "balanced_cross_entropy": lambda target, _: 100 * (target - 0.5),
+    "weighted_cross_entropy": lambda target, _: 100 * (target - 0.5),
+    "two_classes": lambda target, _: torch.cat([50 * (0.5 - target), 50 * (target - 0.5)], 1),
+    "cosine": lambda target, _: 3 * target,
+    "l1": lambda target, _: target.nan_to_num(5.0),
+    "inverse_berhu": lambda target, _: 65536 / (100 * target + 1),
+    "inverse_berhu_64": lambda target, _: 1024 / (100 * target + 1),
+    "disparity": lambda target, _: (1 / target.clamp_min(0.1) - 0.01) / 9.99,
+}
+
+
 @every_loss
 def test_a_perfect_output_has_the_least_loss(name, kind):
-    prediction, target, _ = draw(name)
-    perfect = {
-        **dict.fromkeys(
-            CLASSES,
-            lambda: 50.0 * torch.nn.functional.one_hot(target.clamp(max=4), CLASSES[name]).movedim(-1, 1).float(),
-        ),
-        "saliency": lambda: 100 * (target - 0.5),
-        "depth": lambda: target,
-        "normals": lambda: 3 * target,
-        "edges": lambda: 100 * (target - 0.5),
-    }.get(name, lambda: target.nan_to_num(5.0))()
+    prediction, target, _ = draw(name, kind=kind)
     task = TOY[name].using(kind)
+    perfect = PERFECT[kind](target, task.channels).float()
     assert task.loss(perfect, target).item() == pytest.approx(0, abs=1e-6)
     assert task.loss(prediction, target).item() > 0.01
 
@@ -305,7 +339,7 @@ def test_saturated_edge_logits_stay_finite():
 @every_loss
 @pytest.mark.parametrize("batched", [True, False])
 def test_cuda_is_deterministic_and_agrees_with_cpu(name, kind, batched):
-    prediction, target, _ = draw(name, shape=(2, 64, 48))
+    prediction, target, _ = draw(name, shape=(2, 64, 48), kind=kind)
     task, losses, grads = TOY[name].using(kind), [], []
     judge = task.loss if batched else lambda p, t: task.sample_losses(p, t).sum()
     torch.use_deterministic_algorithms(True)
