@@ -1,7 +1,8 @@
 """Datasets by name or by description file, without importing any of them before it is used.
 
-A *generated* dataset needs no files (`scenes`, `scenes_taskonomy`, `streets`). A dataset *on disk* is one description
-in TOML (`mtlrepro.data.disk.description`): the built-in ones lie in `layouts/`, a user's own is named by its path.
+A *generated* dataset needs no files (`scenes`, `scenes_taskonomy`, `streets`, `drives`). A dataset *on disk* is one
+description in TOML (`mtlrepro.data.disk.description`): the built-in ones lie in `layouts/`, a user's own is named by
+its path.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ DATASETS = Registry(
         "scenes": "mtlrepro.data.scenes.dataset:Scenes",
         "scenes_taskonomy": "mtlrepro.data.scenes.taskonomy:TaskonomyScenes",
         "streets": "mtlrepro.data.scenes.streets.dataset:Streets",
+        "drives": "mtlrepro.data.scenes.drives.dataset:Drives",
         "nyuv2": "mtlrepro.data.disk.folder:Folder",
-        "nyuv2_invpt": "mtlrepro.data.disk.folder:Folder",
+        "nyuv2_invpt": "mtlrepro.data.disk.readers.nyuv2_invpt:InvptNYUD",
         "nyuv2_13": "mtlrepro.data.disk.folder:Folder",
         "nyuv2_depth": "mtlrepro.data.disk.folder:Folder",
         "nyuv2_video": "mtlrepro.data.disk.readers.nyuv2_video:VideoPairs",
@@ -54,6 +56,16 @@ _FROM_CALLER = {"self", "description", "split", "root", "length", "cache"}
 def target(name: str) -> str:
     """The `"module:attribute"` of the class that serves a dataset name or description path (nothing is imported)."""
     return DATASETS.target("nyuv2") if name.endswith(".toml") else DATASETS.target(name)
+
+
+def dataset_class(name: str) -> Any:
+    """The class that serves a dataset name or description path.
+
+    Raises:
+        SpecError: unknown dataset name.
+    """
+    module, attribute = target(name).split(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def description_file(name: str) -> Path | None:
@@ -92,7 +104,7 @@ def build_dataset(
     """
     if split not in GENERATED_LENGTH:
         raise unknown("split", split, GENERATED_LENGTH)
-    cls = _class(spec.name)
+    cls = dataset_class(spec.name)
     options = _options(spec.name, cls, spec.options)
     length = {"train": spec.train, "val": spec.val}[split]
     if length is not None and length < 1:
@@ -114,7 +126,7 @@ def dataset_info(name: str, options: Options = ()) -> DatasetInfo:
         DataError: a user's description is missing or wrong.
     """
     description = description_file(name)
-    cls = _class(name)
+    cls = dataset_class(name)
     known = _options(name, cls, options)
     known.pop("size", None)
     if description is None:
@@ -158,14 +170,9 @@ def find_dataset(name: str, data_root: Path | str | None = None, cache: Path | s
     if description is None:
         return Path(__file__).parent.joinpath(*target(name).split(":")[0].split(".")[2:-1])
     try:
-        return _class(name).check(description, _root(name, data_root), cache)
+        return dataset_class(name).check(description, _root(name, data_root), cache)
     except ReproError as error:
         return str(error) if str(error).startswith(name) else f"{name}: {error}"
-
-
-def _class(name: str) -> Any:
-    module, attribute = target(name).split(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def _options(name: str, cls: Any, options: Options) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from mtlrepro.data.draws import Draws, permutation
 from mtlrepro.data.resident import BaseSamples, Key, Resident
 from mtlrepro.data.sample import Batch, Dataset, Sample, View, normaliser, stack
 from mtlrepro.data.streams import Stream, training_streams
-from mtlrepro.data.transforms.augment import AUGMENTATIONS, make_views
+from mtlrepro.data.transforms.augment import AUGMENTATIONS, Augmentation, make_views
 from mtlrepro.data.transforms.fit import FITS
 from mtlrepro.data.transforms.geometry import GEOMETRY
 from mtlrepro.data.workers import ahead
@@ -52,7 +52,7 @@ class TrainLoader:
         streams: the main stream, and the second one or None.
         tasks: name -> task; labels of other tasks are left out.
         size: network input (height, width).
-        augment: key of `mtlrepro.data.transforms.augment.AUGMENTATIONS`.
+        augment: key of `mtlrepro.data.transforms.augment.AUGMENTATIONS`, for streams that name no other.
         seed: the run's seed.
         workers: worker processes; 0 loads in this process.
         views: views of every sample.
@@ -93,15 +93,21 @@ class TrainLoader:
                 mend="Lower the recipe's batch or use more samples",
             )
         self.tasks, self.size = dict(tasks), (int(size[0]), int(size[1]))
-        self.augmentation, self.seed, self.workers = AUGMENTATIONS[augment], seed, workers
-        self.augmentation.check(views)
-        self.views, self.prepare, self.drop_last = views, normaliser(normalise), drop_last
+        self.augmentations = [AUGMENTATIONS[stream.augment or augment] for stream in streams if stream]
+        self.seed, self.workers = seed, workers
+        for augmentation in self.augmentations:
+            augmentation.check(views)
+        self.views, self.drop_last = views, drop_last
+        self.normalise, self.prepare = normalise, normaliser(normalise)
         self.rank, self.ranks = rank, ranks
         self._check_shares()
         self._order: tuple[int, list[int]] = (-1, [])
         self._extra_order: tuple[int, list[int]] = (-1, [])
         place = torch.device(device)
-        sources = [(self._base_samples(stream.dataset, cache), stream.rows) for stream in streams if stream]
+        sources = [
+            (self._base_samples(stream.dataset, augmentation, cache), stream.rows)
+            for stream, augmentation in zip(filter(None, streams), self.augmentations, strict=True)
+        ]
         self._base = Resident(sources, place, enabled=place.type != "cpu" or not workers)
         self._erased: dict[str, Tensor] = {}
 
@@ -163,6 +169,8 @@ class TrainLoader:
                 for name in GEOMETRY
                 if all(name in sample for sample in whole)
             },
+            normalise=self.normalise,
+            extra=len(extra),
         )
 
     def batches(self, start_step: int = 0) -> Iterator[Batch]:
@@ -194,8 +202,8 @@ class TrainLoader:
                 step += 1
         yield from map(self.batch_at, itertools.count(step))
 
-    def _base_samples(self, dataset: Dataset, cache: Path | None) -> BaseSamples:
-        if not self.augmentation.native:
+    def _base_samples(self, dataset: Dataset, augmentation: Augmentation, cache: Path | None) -> BaseSamples:
+        if not augmentation.native:
             return BaseSamples(dataset, self.tasks, self.size, cache)
         judged = JUDGED & set(dataset.info.tasks)
         return BaseSamples(dataset, {**make_tasks(judged, dataset.info), **self.tasks}, None, cache)
@@ -231,11 +239,17 @@ class TrainLoader:
                 yield key
 
     def _views(self, stream: Stream, key: Key, draws: Draws) -> list[tuple[Sample, Window]]:
-        sample, index = self._base[key], key[1]
+        sample, (source, index) = self._base[key], key
         seen = {task for task in self.tasks if stream.labelled(index, task)}
         hidden = {name: self._without_label(name, sample["image"]) for name in self.tasks if name not in seen}
         return make_views(
-            {**sample, **hidden}, self.augmentation, self.tasks, draws, self.views, aligned=not seen, size=self.size
+            {**sample, **hidden},
+            self.augmentations[source],
+            self.tasks,
+            draws,
+            self.views,
+            aligned=not seen,
+            size=self.size,
         )
 
     def _without_label(self, task: str, image: Tensor) -> Tensor:

@@ -31,17 +31,26 @@ class Stream:
         rows: positions of its samples in the dataset.
         labelled: may a sample's label of a task be seen? (position, task) -> bool.
         batch: samples a step.
+        augment: key of its own training augmentation, "" for that of the loader.
     """
 
     dataset: Dataset
     rows: Sequence[int]
     labelled: Callable[[int, str], bool]
     batch: int
+    augment: str = ""
 
 
 def source(data: DataSpec) -> DataSpec:
     """The part of a data spec that decides on a split's samples: specs that agree in it share one open dataset."""
     return DataSpec(data.name, data.size, train=data.train, val=data.val, options=data.options)
+
+
+def val_source(data: DataSpec) -> DataSpec:
+    """The same for the samples that are evaluated on, which may be another dataset's."""
+    if not data.val_name:
+        return source(data)
+    return DataSpec(data.val_name, data.size, train=data.train, val=data.val, options=data.val_options)
 
 
 def extra_source(data: DataSpec) -> DataSpec | None:
@@ -111,13 +120,14 @@ def training_streams(
         for task in data.extra.tasks:
             if task not in second.info.tasks:
                 raise unknown(f"task of dataset {other.name}:", task, second.info.tasks, field="data.extra.tasks")
-        return main, Stream(second, range(len(second)), partial(_is_one_of, data.extra.tasks), recipe.extra)
+        seen_there = partial(_is_one_of, data.extra.tasks)
+        return main, Stream(second, range(len(second)), seen_there, recipe.extra, data.extra.augment)
     if beside and recipe.extra:
         left = mask.rows(False) if mask else []
         if not left:
             mend = "Give data.unlabelled a percentage"
             raise SpecError("the label setting leaves no sample unlabelled", field="data.extra", mend=mend)
-        return main, Stream(train_set, left, seen, recipe.extra)
+        return main, Stream(train_set, left, seen, recipe.extra, data.extra.augment)
     return main, None
 
 

@@ -5,7 +5,18 @@ import sys
 
 import pytest
 
-from mtlrepro.data import DATA_ENV, build_dataset, data_root_of, dataset_info, description_file, find_dataset
+import mtlrepro.data
+from mtlrepro.data import (
+    DATA_ENV,
+    DATASETS,
+    build_dataset,
+    data_root_of,
+    dataset_class,
+    dataset_info,
+    description_file,
+    find_dataset,
+)
+from mtlrepro.data.disk.folder import Folder
 from mtlrepro.data.disk.manual import describe
 from mtlrepro.data.sample import Dataset
 from mtlrepro.errors import DataError, ReproError, SpecError
@@ -22,6 +33,16 @@ def test_a_description_is_a_dataset(tiny_dataset):
         dataset = build_dataset(DataSpec(str(tiny_dataset), (32, 32)), split)
         assert isinstance(dataset, Dataset)
         assert len(dataset) == count
+
+
+def test_a_dataset_on_disk_is_a_folder_and_the_others_are_named(tiny_dataset):
+    for name in DATASETS:
+        on_disk = description_file(name) is not None
+        assert issubclass(dataset_class(name), Folder) == on_disk
+        assert (f"`{name}`" in mtlrepro.data.__doc__) != on_disk
+    assert dataset_class(str(tiny_dataset)) is Folder
+    with pytest.raises(SpecError, match="unknown dataset 'streat'"):
+        dataset_class("streat")
 
 
 def test_train_and_val_limit_their_split_alone(tiny_dataset):

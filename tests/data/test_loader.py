@@ -8,80 +8,15 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from toy_samples import sample
+from loader_samples import Numbers, numbers, same, tiny, whole
 
 from mtlrepro.data import resident as resident_module
 from mtlrepro.data.disk.folder import Folder
 from mtlrepro.data.loader import TrainLoader, eval_samples
-from mtlrepro.data.sample import DatasetInfo, normalise, scaled
-from mtlrepro.data.streams import Stream
+from mtlrepro.data.sample import centred, normalise, restored, scaled
 from mtlrepro.data.transforms.basic import resize_image
-from mtlrepro.data.transforms.crop import Window
 from mtlrepro.errors import DataError, SpecError
-from mtlrepro.tasks import TASKS, make_tasks
-
-
-class Numbers:
-    """Sample i is filled with i; counts how often it is asked."""
-
-    info = DatasetInfo("numbers", ("depth",))
-
-    def __init__(self, n, size=(4, 6)):
-        self.n, self.size, self.asked = n, size, []
-
-    def __len__(self):
-        return self.n
-
-    def __getitem__(self, index):
-        self.asked.append(index)
-        image = torch.arange(self.size[1]).expand(3, *self.size) + index
-        return {"image": image.to(torch.uint8), "depth": image[0].float() + 1}
-
-    def digest(self):
-        return str(self.n)
-
-
-DEPTH = make_tasks(("depth",), Numbers.info)
-
-
-def everything(index, task):
-    return True
-
-
-def even(index, task):
-    """Depth of even samples, everything else of odd ones."""
-    return (task == "depth") == (index % 2 == 0)
-
-
-def whole(dataset, batch, labelled=everything):
-    return Stream(dataset, range(len(dataset)), labelled, batch)
-
-
-def numbers(n=10, batch=3, seed=0, augment="flip_zoom", size=(4, 6), extra=None, **options):
-    return TrainLoader((whole(Numbers(n), batch), extra), DEPTH, size, augment, seed, **options)
-
-
-def tiny(description, workers=0, seed=0, size=(24, 40)):
-    dataset = Folder(description, "train")
-    tasks = make_tasks(dataset.info.tasks, dataset.info)
-    return TrainLoader((whole(dataset, 3), None), tasks, size, "flip_zoom", seed, workers)
-
-
-def same(a, b):
-    if hasattr(a, "index") and not (torch.equal(a.index, b.index) and same_maps(a.labelled, b.labelled)):
-        return False
-    others = getattr(a, "others", ()), getattr(b, "others", ())
-    return (
-        torch.equal(a.image, b.image)
-        and same_maps(a.targets, b.targets)
-        and getattr(a, "windows", ()) == getattr(b, "windows", ())
-        and len(others[0]) == len(others[1])
-        and all(map(same, *others))
-    )
-
-
-def same_maps(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[k].nan_to_num(-9), b[k].nan_to_num(-9)) for k in a)
+from mtlrepro.tasks import make_tasks
 
 
 @given(st.integers(0, 200), st.integers(0, 5))
@@ -249,6 +184,7 @@ def test_the_second_stream_follows_the_first_and_changes_nothing_in_it():
         assert both.index.tolist() == [*alone.indices_at(step), *beside.extra_at(step)]
         assert torch.equal(both.image[:3], one.image)
         assert torch.equal(both.targets["depth"][:3], one.targets["depth"])
+        assert (one.extra, both.extra) == (0, 2)
     assert alone.extra_at(0) == []
 
 
@@ -281,135 +217,14 @@ def test_samples_of_two_datasets_are_not_mixed_up_in_memory():
         assert (depth[4:] >= 100).all()
 
 
-# hidden labels
-
-
-MAPS = ("occlusion", "reshading", "keypoints", "texture")
-
-
-class Toy(Numbers):
-    """Samples with every kind of label."""
-
-    info = DatasetInfo("toys", tuple(TASKS), class_names=("a", "b", "c"))
-
-    def __getitem__(self, index):
-        generator = torch.Generator().manual_seed(index)
-        maps = {name: torch.randn(32, 32, generator=generator) for name in MAPS}
-        ids = {
-            name: torch.randint(0, 2, (32, 32), generator=generator).to(torch.uint8) for name in ("parts", "saliency")
-        }
-        return {**maps, **ids, **sample(32, 32, index)}
-
-
-ALL = make_tasks(Toy.info.tasks, Toy.info)
-
-
-@pytest.mark.parametrize(("augment", "views"), [("flip_crop_photo", 3), ("flip_zoom", 1), ("flip", 2)])
-def test_hidden_labels_are_erased_in_every_view(augment, views):
-    main, extra = whole(Toy(6), 3, even), Stream(Toy(5), [1, 3], lambda i, task: False, 1)
-    loader = TrainLoader((main, extra), ALL, (32, 32), augment, 0, views=views)
-    for step in range(4):
-        batch = loader.batch_at(step)
-        assert len(batch.others) == views - 1
-        for name, task in ALL.items():
-            want = [even(i, name) for i in loader.indices_at(step)] + [False]
-            assert batch.labelled[name].tolist() == want
-            for view in (batch, *batch.others):
-                assert task.valid(view.targets[name]).flatten(1).any(1).tolist() == want
-
-
-def test_what_is_hidden_is_not_in_the_batch_at_all():
-    """Another label there gives the same batch."""
-
-    class Other(Toy):
-        def __getitem__(self, index):
-            found = super().__getitem__(index)
-            return {**found, "semseg": (found["semseg"] + 1) % 3} if even(index, "depth") else found
-
-    one, two = (
-        TrainLoader((whole(dataset, 3, even), None), {"semseg": ALL["semseg"]}, (32, 32), "crop_photo", 0, views=2)
-        for dataset in (Toy(6), Other(6))
-    )
-    assert all(same(one.batch_at(step), two.batch_at(step)) for step in range(4))
-
-
-def test_a_label_that_a_dataset_does_not_have_is_invalid():
-    loader = TrainLoader(
-        (whole(Toy(3), 3), whole(Numbers(4, (32, 32)), 2, lambda _, task: task == "depth")), ALL, (32, 32), "flip", 0
-    )
-    batch = loader.batch_at(0)
-    for name, task in ALL.items():
-        assert batch.labelled[name].tolist() == [True] * 3 + [name == "depth"] * 2
-        assert bool(task.valid(batch.targets[name][3:]).any()) == (name == "depth")
-
-
-# views
-
-
-def test_windows_say_what_a_view_shows():
-    loader = TrainLoader((whole(Toy(6), 3), None), ALL, (32, 32), "flip_crop_photo", 0, views=3)
-    batch = loader.batch_at(0)
-    assert [len(view.windows) for view in batch.others] == [3, 3]
-    assert all(isinstance(window, Window) for view in batch.others for window in view.windows)
-    assert len({window for view in batch.others for window in view.windows}) > 3
-    assert all(not window.flip for window in batch.others[1].windows)
-    for view in batch.others:
-        assert view.image.shape == batch.image.shape
-        assert {k: (t.shape, t.dtype) for k, t in view.targets.items()} == {
-            k: (t.shape, t.dtype) for k, t in batch.targets.items()
-        }
-
-
-def test_the_first_view_is_the_same_however_many_follow():
-    one, three = (
-        TrainLoader((whole(Toy(6), 3), None), ALL, (32, 32), "crop_photo", 0, views=views) for views in (1, 3)
-    )
-    for step in range(3):
-        few, many = one.batch_at(step), three.batch_at(step)
-        many.others = ()
-        assert same(few, many)
-
-
-def test_further_views_of_samples_without_any_label_share_their_window():
-    none = whole(Toy(4), 4, lambda i, task: False)
-    loader = TrainLoader((whole(Toy(4), 4), none), ALL, (32, 32), "flip_crop_photo", 0, views=3)
-    apart = 0
-    for step in range(3):
-        first, second = loader.batch_at(step).others
-        assert first.windows[4:] == second.windows[4:]
-        assert not torch.equal(first.image[4:], second.image[4:])  # colours of their own
-        apart += sum(a != b for a, b in zip(first.windows[:4], second.windows[:4], strict=True))
-    assert apart > 6
-
-
-def test_views_need_an_augmentation_that_makes_them():
-    with pytest.raises(SpecError, match=r"data\.augment: .*makes one view of a sample, 2 are asked for"):
-        numbers(views=2)
-
-
-def test_workers_and_kills_change_nothing_with_views_and_a_second_stream(tiny_dataset):
-    def made(workers):
-        dataset = Folder(tiny_dataset, "train")
-        tasks = make_tasks(dataset.info.tasks, dataset.info)
-        streams = Stream(dataset, [0, 1, 2, 3, 4], even, 2), Stream(dataset, [5, 6, 7], even, 1)
-        return TrainLoader(streams, tasks, (32, 64), "flip_crop_photo", 1, workers, 3, "none", drop_last=False)
-
-    alone = list(itertools.islice(made(0).batches(), 7))
-    assert all(same(made(0).batch_at(step), batch) for step, batch in reversed(list(enumerate(alone))))
-    iterator = made(2).batches(1)
-    shared = list(itertools.islice(iterator, 6))
-    iterator.close()
-    assert all(same(a, b) for a, b in zip(alone[1:], shared, strict=True))
-    assert [len(batch.image) for batch in alone] == [3, 3, 2] * 2 + [3]
-    assert not same(alone[0], alone[1])
-
-
-@pytest.mark.parametrize(("name", "function"), [("none", scaled), ("imagenet", normalise)])
+@pytest.mark.parametrize(("name", "function"), [("none", scaled), ("imagenet", normalise), ("centred", centred)])
 def test_the_networks_input_is_what_the_spec_says(name, function):
     loader = numbers(3, 3, augment="none", normalise=name)
     batch = loader.batch_at(0)
     images = torch.stack([loader.main.dataset[i]["image"] for i in batch.index.tolist()])
     assert torch.equal(batch.image, function(images))
+    assert batch.normalise == name
+    torch.testing.assert_close(restored(batch.image, batch.normalise), images / 255)
     with pytest.raises(
         SpecError, match=r"data\.normalise: unknown normalisation 'imagenett'\. Did you mean 'imagenet'"
     ):

@@ -62,7 +62,9 @@ def dealt(whole, main, extra):
 @given(st.sampled_from([1, 2, 3, 6]), st.integers(0, 12))
 def test_the_ranks_together_have_the_batch(ranks, step):
     whole = tensors(loader(extra=6).batch_at(step))
-    parts = [tensors(loader(rank, ranks, extra=6).batch_at(step)) for rank in range(ranks)]
+    batches = [loader(rank, ranks, extra=6).batch_at(step) for rank in range(ranks)]
+    assert [batch.extra for batch in batches] == [6 // ranks] * ranks
+    parts = [tensors(batch) for batch in batches]
     share = [6 // ranks] * ranks
     for name, value in dealt(whole, share, share).items():
         assert torch.equal(torch.cat([part[name] for part in parts]), value), name

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -114,13 +116,14 @@ def test_a_stack_holds_what_the_normalisation_gives():
 
 
 def test_to_moves_without_changing():
-    batch = made([sample(1), sample(2)], TOY, [0, 1])
+    batch = replace(made([sample(1), sample(2)], TOY, [0, 1]), normalise="imagenet", extra=1)
     moved = batch.to("cpu")
     assert isinstance(moved, Batch)
     assert torch.equal(moved.image, batch.image)
     assert all(torch.equal(moved.targets[k], v) for k, v in batch.targets.items())
     assert all(torch.equal(moved.labelled[k], v) for k, v in batch.labelled.items())
     on_meta = batch.to("meta")
+    assert (moved.normalise, moved.extra) == (on_meta.normalise, on_meta.extra) == ("imagenet", 1)
     assert {v.device.type for v in (on_meta.image, *on_meta.targets.values())} == {"meta"}
     assert {v.device.type for v in (*on_meta.labelled.values(), on_meta.index)} == {"cpu"}  # read on the host
     ((view,), (there,), (elsewhere,)) = batch.others, moved.others, on_meta.others

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -32,8 +32,8 @@ from mtlrepro.errors import DataError, unknown
 class Folder:
     """One split of a dataset on disk. Construction lists files (all must be there) and reads none of them.
 
-    Readers of special datasets override `found_ids`, `chosen_ids`, `expected`, `candidates`, `read`, `parameters` or
-    `info_of`.
+    Readers of special datasets override `found_ids`, `chosen_ids`, `expected`, `candidates`, `read`, `parameters`,
+    `info_of` or `remark`.
     Their options are keyword-only arguments; one named `size` is given the network's input size.
 
     Args:
@@ -49,6 +49,8 @@ class Folder:
         marker: what the folder says if it is a synthetic copy, else None.
         overlapping: whether the train and the val split may share samples, as two published ones do.
         left_out: why samples that are there do not count -> how many.
+        KEPT: option -> values that stand where a run declares them, whatever a user wants all its datasets to be read
+            with -> why.
 
     Raises:
         DataError: description or files are missing or not as described.
@@ -57,6 +59,7 @@ class Folder:
 
     overlapping = False
     left_out: Mapping[str, int] = MappingProxyType({})
+    KEPT: ClassVar[Mapping[str, Mapping[Any, str]]] = MappingProxyType({})
 
     def __init__(
         self,
@@ -109,6 +112,14 @@ class Folder:
     def info_of(cls, description: Description, **options: Any) -> DatasetInfo:
         """`info` without any file, given the reader's options."""
         return description.info
+
+    @classmethod
+    def remark(cls, **options: Any) -> str:
+        """What figures on these samples rest on, given the reader's options: a report says it below its tables.
+
+        "" where there is only one way to read the files.
+        """
+        return ""
 
     @classmethod
     def check(

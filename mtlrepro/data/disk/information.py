@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from mtlrepro.data import DATA_ENV, DATASETS, LAYOUTS, data_root_of, description_file, target
+from mtlrepro.data import DATA_ENV, DATASETS, LAYOUTS, data_root_of, dataset_class, description_file
 from mtlrepro.data.disk.description import Description, load
 from mtlrepro.data.disk.folder import Folder
 from mtlrepro.data.disk.manual import describe
@@ -31,6 +29,8 @@ _COLLECTED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 SEE_THE_PAGE = "see the page; nothing is downloaded or passed on here"
 NOT_STATED = "not known here; see the page"
+
+CHOOSE = "for the runs of a table: mtlrepro run TABLE --data-option NAME=VALUE"
 
 _REFERENCE = re.compile(r",? (\(`mtlrepro\.[\w.]+`\)|see `mtlrepro\.[\w.]+`)")
 """Where a docstring points at a module, which is no help in a terminal."""
@@ -81,7 +81,7 @@ def overview(data_root: Path | str | None = None) -> str:
 def _row(name: str, data_root: Path | None) -> tuple[str, str, str, str]:
     file = description_file(name)
     if file is None:
-        return name, "any", ", ".join(_class(name)("val", (32, 32), 1).info.tasks), "generated, needs no files"
+        return name, "any", ", ".join(dataset_class(name)("val", (32, 32), 1).info.tasks), "generated, needs no files"
     d = load(file)
     counts = (d.counts.get(s, d.about.get(s)) if s in d.splits else 0 for s in ("train", "val"))
     samples = "/".join("?" if n is None else str(n) for n in counts)
@@ -115,7 +115,7 @@ def _state(name: str, d: Description, root: Path) -> Iterator[str]:
 
 
 def _generated(name: str) -> str:
-    words = inspect.getdoc(_class(name)) or name
+    words = inspect.getdoc(dataset_class(name)) or name
     return f"{name}: generated while it is used; needs no files and no download.\n{words.splitlines()[0]}"
 
 
@@ -146,7 +146,7 @@ def _place(name: str, d: Description) -> str:
             f"Put the folder {d.root} into one folder with the other datasets, say DATA, and pass --data-root DATA or "
             f"set MTLREPRO_DATA=DATA."
         )
-        if _class(name).candidates is Folder.candidates:  # else paths are not those of the description alone
+        if dataset_class(name).candidates is Folder.candidates:  # else paths are not those of the description alone
             where = f"{where[:-1]}: images are then DATA/{d.root}/{_first(d)}."
     return "\n".join([*_wrapped(where), f"Then: mtlrepro data check {name}"])
 
@@ -179,7 +179,7 @@ def _rehearse(name: str) -> str:
 
 def _options(name: str) -> str:
     """Options of the reader with their meaning, from its docstring."""
-    cls = _class(name)
+    cls = dataset_class(name)
     parameters = inspect.signature(cls.__init__).parameters
     caller = {"self", "description", "split", "root", "length", "cache", "size"}
     known = {key: p for key, p in parameters.items() if key not in caller and p.kind not in _COLLECTED}
@@ -188,7 +188,9 @@ def _options(name: str) -> str:
     meaning: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         meaning |= _arguments(inspect.cleandoc(base.__doc__ or ""))
-    lines = ["Options of the reader:"]
+    # One without a value of its own is a size, which tables give.
+    chosen = description_file(name) is not None and any(p.default is not None for p in known.values())
+    lines = [f"Options of the reader ({CHOOSE}):" if chosen else "Options of the reader:"]
     for key, parameter in known.items():
         default = "" if parameter.default is parameter.empty else f" (default {parameter.default!r})"
         lines += _item(key, f"{meaning.get(key, '')}{default}".strip())
@@ -224,8 +226,3 @@ def _item(label: str, words: str) -> list[str]:
 
 def _wrapped(words: str, width: int = WIDTH) -> list[str]:
     return textwrap.wrap(words, width, break_long_words=False, break_on_hyphens=False)
-
-
-def _class(name: str) -> Any:
-    module, attribute = target(name).split(":")
-    return getattr(importlib.import_module(module), attribute)

@@ -6,10 +6,11 @@ A change does three things to what a camera sees:
 - the camera's axes turn or are mirrored with it: a point X of the scene gets the coordinates `camera` X;
 - the scene shrinks: all lengths are divided by `scale`.
 
-So K becomes `pixel` K `camera`⁻¹; of a motion (R, t) the rotation becomes `camera` R `camera`⁻¹, the translation
-`camera` t / `scale`. Where a zoom by s divides depth by s, as the papers do, K follows the picture and the scene
-shrinks by s: every point keeps its direction as seen in the new picture and is nearer by s, so translations are divided
-by s too. (Dividing depth while K stays would stretch the scene along the optical axis: no motion would stay rigid.)
+So K becomes `pixel` K `camera`⁻¹, and the placement of the picture `pixel` times what it was; of a motion (R, t) the
+rotation becomes `camera` R `camera`⁻¹, the translation `camera` t / `scale`. Where a zoom by s divides depth by s, as
+the papers do, K follows the picture and the scene shrinks by s: every point keeps its direction as seen in the new
+picture and is nearer by s, so translations are divided by s too. (Dividing depth while K stays would stretch the scene
+along the optical axis: no motion would stay rigid.)
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from mtlrepro.data.sample import Sample
 
-GEOMETRY = ("intrinsics", "frames", "frame_depth", "motion")
+GEOMETRY = ("intrinsics", "placement", "frames", "frame_depth", "motion")
 """Keys of a sample that describe its camera; see `mtlrepro.data.sample`."""
 
 Matrix = Sequence[Sequence[float]]
@@ -45,8 +46,8 @@ def moved_geometry(
     """Those of `GEOMETRY` that a sample has, as they are after a change of the sample.
 
     Args:
-        sample: may hold any of `intrinsics` (3, 3), `frames` (K, 3, H, W), `frame_depth` (K, H, W) and `motion`
-            (K, 4, 4), of any device; it is not changed.
+        sample: may hold any of `intrinsics` (3, 3), `placement` (3, 3), `frames` (K, 3, H, W), `frame_depth`
+            (K, H, W) and `motion` (K, 4, 4), of any device; it is not changed.
         pixel: 3×3 map of picture coordinates, old to new; its last row is (0, 0, 1).
         move_image: what the change does to an image of any number of channels, (C, H, W).
         move_depth: where the change moves the pixels of a depth map (K, H, W); values are divided here.
@@ -57,6 +58,8 @@ def moved_geometry(
     if "intrinsics" in sample:
         k = sample["intrinsics"]
         out["intrinsics"] = _times(camera, _times(pixel, k.double()).mT).mT.to(k.dtype)
+    if "placement" in sample:
+        out["placement"] = _times(pixel, sample["placement"].double()).to(sample["placement"].dtype)
     if "frames" in sample:
         frames = sample["frames"]
         moved = move_image(frames.flatten(0, 1))

@@ -357,3 +357,8 @@ def test_a_pipe_in_place_of_a_list_does_not_wait_for_ever(street):
     edited(street, ("[tasks.semseg]", '[splits]\ntrain = "train.txt"\n[tasks.semseg]'))
     os.mkfifo(street.parent / "train.txt")
     assert refused(street).problem == "not a regular file"
+
+
+def test_files_that_can_be_read_in_one_way_need_no_remark(street):
+    assert Folder.remark() == ""
+    assert not Folder(street, "train").KEPT

@@ -101,6 +101,17 @@ def test_the_overview_tells_copies_apart(tmp_path):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_options_are_told_without_a_module_to_look_into(name):
-    options = inform(name).partition("Options of the reader:")[2]
+    options = inform(name).partition("Options of the reader")[2]
     assert "mtlrepro." not in options
     assert "see `" not in options
+
+
+@pytest.mark.parametrize("name", ["virtual_kitti2", "synthia", "cityscapes", "pascal_context"])
+def test_the_heading_tells_how_a_table_is_run_with_an_option(name):
+    heading = "Options of the reader (for the runs of a table: mtlrepro run TABLE --data-option NAME=VALUE):"
+    assert heading in inform(name).splitlines()
+
+
+@pytest.mark.parametrize("name", ["scenes", "drives"])
+def test_what_no_table_declares_has_no_such_heading(name):
+    assert "Options of the reader:" in inform(name).splitlines()

@@ -102,6 +102,7 @@ def scene():
         "image": paint(depth, torch.eye(4).double()),
         "depth": depth.float(),
         "intrinsics": k.float(),
+        "placement": torch.eye(3),
         "frames": torch.stack(frames),
         "frame_depth": torch.stack(frame_depth).float(),
         "motion": motion.float(),
@@ -182,6 +183,15 @@ def axes_of(name):
 @pytest.mark.parametrize("name", CHANGES)
 def test_points_of_the_scene_survive(name):
     check_points(CHANGES[name](scene()), axes_of(name), SCALES.get(name, 1.0), 0.08)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_placement_says_where_a_pixel_was(name):
+    """A camera's matrix follows from its first one, the placement, and how the axes turned."""
+    out = CHANGES[name](scene())
+    expected = out["placement"].double() @ camera() @ axes_of(name).double().inverse()
+    torch.testing.assert_close(out["intrinsics"].double(), expected, rtol=1e-5, atol=1e-4)
+    assert (float(out["placement"][0, 0]) < 0) == (name in AXES)
 
 
 def test_errors_would_show():

@@ -6,7 +6,7 @@ import json
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,6 @@ from mtlrepro.data.disk.folder import check_size
 from mtlrepro.data.disk.readers.outdoor import Groups, Outdoor, SizeOption, size_of
 from mtlrepro.data.disk.readers.resizing import lanczos
 from mtlrepro.data.sample import Sample
-from mtlrepro.data.surface import camera_matrix
 from mtlrepro.errors import DataError, SpecError, unknown
 
 SMALL = (512, 1024)
@@ -41,9 +40,19 @@ EIGHT = {
 }
 """The classes that Virtual KITTI 2 has too (DenseMTL, table 8)."""
 
-WALLS: dict[str, tuple[str, ...]] = {"ignore": (), "vegetation": ("wall",)}
-"""What of walls counts as vegetation among 8 classes: nothing in the public reference implementation, all of them in
-DenseMTL, table 8."""
+
+class Wall(NamedTuple):
+    """What becomes of walls among 8 classes: classes that join vegetation, and what a report says of that."""
+
+    vegetation: tuple[str, ...]
+    says: str
+
+
+WALLS = {
+    "ignore": Wall((), "as in the public code, unlike in the paper's table 8"),
+    "vegetation": Wall(("wall",), "as in the paper's table 8, unlike in the public code"),
+}
+"""Walls are nothing in the public reference implementation, and vegetation in DenseMTL, table 8."""
 
 
 SMALLEST, LARGEST = 1e-6, 1e6
@@ -97,12 +106,20 @@ class Cityscapes(Outdoor):
         groups, wall = super().groups(**options), options.get("wall", "ignore")
         if wall not in WALLS:
             raise unknown("place for walls", wall, WALLS, field="wall")
-        if not WALLS[wall]:
+        if not WALLS[wall].vegetation:
             return groups
         if groups is not EIGHT:
             problem = f"{wall!r} has a meaning among 8 classes only"
             raise SpecError(problem, field="wall", mend="Leave it out, or ask for 8 classes")
-        return {**EIGHT, "vegetation": (*EIGHT["vegetation"], *WALLS[wall])}
+        return {**EIGHT, "vegetation": (*EIGHT["vegetation"], *WALLS[wall].vegetation)}
+
+    @classmethod
+    def remark(cls, **options: Any) -> str:
+        """What figures on these samples rest on, given the reader's options; see `Outdoor.remark`."""
+        said, groups, wall = super().remark(**options), cls.groups(**options), options.get("wall", "ignore")
+        if groups is None or groups.keys() != EIGHT.keys():
+            return said
+        return f"{said}, wall={wall} ({WALLS[wall].says})"
 
     def parameters(self) -> dict[str, Any]:
         """Options of the reader that change samples."""
@@ -143,14 +160,14 @@ class Cityscapes(Outdoor):
         camera, codes = read_camera(files["camera"]), _codes(files["disparity"])
         return disparity_to_depth(codes, camera["baseline"] * camera["fx"])
 
-    def camera(self, files: Mapping[str, Path], size: tuple[int, int], stored: tuple[int, int]) -> Tensor:
-        """(3, 3) float64 intrinsics as the rule for normals wants them; "metric" takes the picture's camera file."""
+    def camera(self, files: Mapping[str, Path], stored: tuple[int, int]) -> Mapping[str, float]:
+        """That of the description for "released"; "metric" takes the picture's camera file."""
         if self.normals == "released":
-            return super().camera(files, size, stored)
+            return super().camera(files, stored)
         camera = read_camera(files["camera"])
         # Camera files count from the centre of the first pixel.
         centre = {"cx": camera["u0"] + 0.5, "cy": camera["v0"] + 0.5}
-        return camera_matrix({**camera, **centre, "width": stored[1], "height": stored[0]}, size)
+        return {**camera, **centre, "width": stored[1], "height": stored[0]}
 
     def _may_be_small(self, what: str) -> bool:
         return what in self.PICTURES and self.size == SMALL

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from mtlrepro.data.disk.readers.cityscapes import Cityscapes
-from mtlrepro.data.disk.readers.outdoor import size_of
 from mtlrepro.data.sample import Sample
 from mtlrepro.errors import DataError
 
@@ -23,13 +22,6 @@ class CityscapesSequence(Cityscapes):
 
     - `frames` (2, 3, H, W) uint8: the frame before and the frame after, from `leftImg8bit_sequence` or
       `leftImg8bit_sequence_small` as `Cityscapes` tells.
-    - `intrinsics` (3, 3) float32, pixel centres at +0.5: with normals "released" the focal lengths and the principal
-      point of the full-resolution picture, on the pixels of the resized one, as the public reference implementation
-      has them (depth learnt from video has no scale, so a wrong focal length costs little); its principal point,
-      counted from the centre of the first pixel, is half a pixel less. With "metric" the camera of these pictures.
-      Once a training sample is mirrored, its principal point is mirrored with it, u to W - u for the width W of the
-      sample, and the motions seen in it are mirrored motions. There it is (W - u, H - v) with W and H of the
-      full-resolution picture instead: with "released" another camera than here.
 
     Labelled frames without one of their neighbours are left out.
 
@@ -65,9 +57,7 @@ class CityscapesSequence(Cityscapes):
     def assembled(self, image: Tensor, ids: Tensor, depth: Tensor, files: Mapping[str, Path]) -> Sample:
         """A sample with its neighbours and camera."""
         frames = [self.picture(files[what], depth, files["disparity"]) for what in STEPS]
-        intrinsics = self.camera(files, size_of(image), size_of(depth))
-        sample = super().assembled(image, ids, depth, files)
-        return {**sample, "frames": torch.stack(frames), "intrinsics": intrinsics.float()}
+        return {**super().assembled(image, ids, depth, files), "frames": torch.stack(frames)}
 
     def _there(self, what: str, name: str) -> bool:
         return any(self.tree.holds(path) for path in self.candidates(what, name))

@@ -23,13 +23,20 @@ Groups = Mapping[str, tuple[str, ...]]
 
 SizeOption = tuple[int, int] | None
 
+NORMALS = {
+    "released": "made as in the public code",
+    "metric": "correct geometry, errors cannot be compared with printed ones",
+}
+"""What a report says of normals, by the rule that made them."""
+
 
 class Outdoor(Folder):
     """One split of a set of street scenes with class ids and depth, delivered at the network's input size.
 
     Pictures are resized by Pillow's Lanczos filter, class ids by Pillow's nearest rule, depth by `NEAREST`. Normals
     are made of the resized depth (`mtlrepro.data.surface`, which tells their axes); in the val split those of
-    surfaces beyond 80 m are invalid, as the published evaluation has it.
+    surfaces beyond 80 m are invalid, as the published evaluation has it. Samples carry `intrinsics` and `placement`
+    (see `mtlrepro.data.sample`), so that normals can be made again of a training picture that was mirrored or cut.
 
     Args:
         size: (height, width) of the samples; None keeps that of the files.
@@ -70,13 +77,23 @@ class Outdoor(Folder):
     @property
     def info(self) -> DatasetInfo:
         """What models, metrics and pictures need to know."""
-        return _regrouped(self.description, self._groups)
+        info = _described(self.description, self._groups, self.normals)
+        return info if self.marker is None else replace(info, full_size=self.marker.size)
 
     @classmethod
     def info_of(cls, description: Description, **options: Any) -> DatasetInfo:
         """`info` without any file, given the reader's options."""
-        check_rule(options.get("normals", "released"))
-        return _regrouped(description, cls.groups(**options))
+        return _described(description, cls.groups(**options), check_rule(options.get("normals", "released")))
+
+    @classmethod
+    def remark(cls, **options: Any) -> str:
+        """What figures on these samples rest on, given the reader's options; see `Folder.remark`.
+
+        Raises:
+            SpecError: unknown rule for normals.
+        """
+        rule = check_rule(options.get("normals", "released"))
+        return f"normals={rule} ({NORMALS[rule]})"
 
     @classmethod
     def groups(cls, **options: Any) -> Groups | None:
@@ -118,25 +135,25 @@ class Outdoor(Folder):
 
     def assembled(self, image: Tensor, ids: Tensor, depth: Tensor, files: Mapping[str, Path]) -> Sample:
         """A sample of a picture that is at its size already, and of stored class ids and depth."""
-        size, stored = size_of(image), size_of(depth)
-        depth = nearest(depth, size, self.NEAREST)
+        size, stored = size_of(image), depth
+        depth = nearest(stored, size, self.NEAREST)
+        full = size_of(stored)
+        camera = self.camera(files, full)
+        intrinsics = camera_matrix(camera, full if self.normals == "released" else size)
         near, far = EVALUATED
         valid = depth > 0 if self.split == "train" else (depth > near) & (depth < far)
         return {
             "image": image,
             "semseg": nearest(ids, size, "centre"),
             "depth": depth,
-            "normals": normals_from_depth(depth, self.camera(files, size, stored), self.normals, valid),
+            "normals": normals_from_depth(depth, intrinsics, self.normals, valid),
+            "intrinsics": camera_matrix(camera, size).float(),
+            "placement": torch.tensor([size[1] / full[1], size[0] / full[0], 1.0]).diag(),
         }
 
-    def camera(self, files: Mapping[str, Path], size: tuple[int, int], stored: tuple[int, int]) -> Tensor:
-        """(3, 3) float64 intrinsics as the rule for normals wants them, pixel centres at +0.5.
-
-        "released" takes the one camera of the description at the size of the *stored* depth map, on whatever pixels;
-        "metric" takes the sample's camera at the sample's size.
-        """
-        wanted = stored if self.normals == "released" else size
-        return camera_matrix(self.description.camera, wanted)
+    def camera(self, files: Mapping[str, Path], stored: tuple[int, int]) -> Mapping[str, float]:
+        """A sample's camera, see `mtlrepro.data.surface.camera_matrix`, given the (height, width) of stored labels."""
+        return self.description.camera
 
 
 def _class_table(names: tuple[str, ...], groups: Groups | None) -> Tensor:
@@ -147,9 +164,10 @@ def _class_table(names: tuple[str, ...], groups: Groups | None) -> Tensor:
     return table
 
 
-def _regrouped(description: Description, groups: Groups | None) -> DatasetInfo:
+def _described(description: Description, groups: Groups | None, normals: str) -> DatasetInfo:
     """What a description tells, with other classes; a class takes the colour of the first that it consists of."""
-    info = description.info
+    full = (int(description.camera["height"]), int(description.camera["width"]))
+    info = replace(description.info, surface=normals, full_size=full)
     if groups is None:
         return info
     colours = dict(zip(description.classes, description.palette, strict=True))

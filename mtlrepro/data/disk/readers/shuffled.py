@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from mtlrepro.data.disk.description import Description
 from mtlrepro.data.disk.readers.outdoor import Outdoor
+from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import DataError, unknown
 
 Draw = Callable[[Sequence[str], Mapping[str, int], random.Random], dict[str, list[str]]]
@@ -26,7 +28,21 @@ def _disjoint(names: Sequence[str], counts: Mapping[str, int], g: random.Random)
     return {"train": order[: counts["train"]], "val": order[len(order) - counts["val"] :]}
 
 
-POLICIES: dict[str, Draw] = {"released": _released, "disjoint": _disjoint, "all": _all}
+class Policy(NamedTuple):
+    """How names are dealt out, and what a report says of that."""
+
+    deal: Draw
+    says: str
+
+
+POLICY, SPLIT_SEED = "released", 42
+"""What is chosen where nothing is said."""
+
+POLICIES = {
+    "released": Policy(_released, "most validation images are training images, as in the public code"),
+    "disjoint": Policy(_disjoint, "no validation image is a training image, unlike in the public code"),
+    "all": Policy(_all, "all images are training images, those of the validation split too"),
+}
 """How names are dealt out.
 
 "released" is what the public reference implementation does, and what published figures most likely rest on: train is
@@ -52,12 +68,23 @@ class Shuffled(Outdoor):
     """
 
     overlapping = True
+    KEPT = {"policy": {"all": "no image of it is evaluated on"}}
 
-    def __init__(self, *args: Any, policy: str = "released", split_seed: int = 42, **options: Any):
-        if policy not in POLICIES:
-            raise unknown("split policy", policy, POLICIES, field="policy")
-        self.policy, self.split_seed = policy, split_seed
+    def __init__(self, *args: Any, policy: str = POLICY, split_seed: int = SPLIT_SEED, **options: Any):
+        self.policy, self.split_seed = _check_policy(policy), split_seed
         super().__init__(*args, **options)
+
+    @classmethod
+    def info_of(cls, description: Description, **options: Any) -> DatasetInfo:
+        """`info` without any file, given the reader's options."""
+        _check_policy(options.get("policy", POLICY))
+        return super().info_of(description, **options)
+
+    @classmethod
+    def remark(cls, **options: Any) -> str:
+        """What figures on these samples rest on, given the reader's options; see `Outdoor.remark`."""
+        policy, seed = _check_policy(options.get("policy", POLICY)), options.get("split_seed", SPLIT_SEED)
+        return f"{super().remark(**options)}, policy={policy} ({POLICIES[policy].says}), split_seed={seed}"
 
     def parameters(self) -> dict[str, Any]:
         """Options of the reader that change samples."""
@@ -92,7 +119,13 @@ def dealt(names: Sequence[str], counts: Mapping[str, int], policy: str, seed: in
         policy: one of `POLICIES`.
         seed: of Python's random numbers.
     """
-    return POLICIES[policy](sorted(names), {"train": 0, "val": 0, **counts}, random.Random(seed))
+    return POLICIES[policy].deal(sorted(names), {"train": 0, "val": 0, **counts}, random.Random(seed))
+
+
+def _check_policy(policy: str) -> str:
+    if policy not in POLICIES:
+        raise unknown("split policy", policy, POLICIES, field="policy")
+    return policy
 
 
 def _shuffled(names: Sequence[str], g: random.Random) -> list[str]:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from mtlrepro.data.disk.synthesize.base import channels_last
-from mtlrepro.data.disk.synthesize.outdoor import SIXTEEN_OF, StreetRelease, looked_up, position
+from mtlrepro.data.disk.synthesize.outdoor import StreetRelease, looked_up, position
 from mtlrepro.data.sample import Sample
 from mtlrepro.data.scenes.streets.capture import Capture
+from mtlrepro.data.scenes.streets.classes import AS_SIXTEEN
 from mtlrepro.data.scenes.streets.labels import BASELINE
 from mtlrepro.data.scenes.streets.view import CITYSCAPES
 
@@ -35,7 +36,7 @@ class CityscapesRelease(StreetRelease):
     native: ClassVar[tuple[int, int]] = (1024, 2048)
     KEY = "cityscapes"
     LENS = CITYSCAPES
-    CLASS_OF = SIXTEEN_OF
+    CLASS_OF = AS_SIXTEEN
 
     def name(self, split: str, number: int) -> str:
         """City and scene; the labelled frame is the 20th."""

@@ -15,7 +15,6 @@ from torch import Tensor
 from mtlrepro.data import LAYOUTS
 from mtlrepro.data.disk.description import load
 from mtlrepro.data.disk.marker import read_marker
-from mtlrepro.data.disk.readers.cityscapes import SIXTEEN
 from mtlrepro.data.disk.readers.shuffled import dealt
 from mtlrepro.data.disk.synthesize.base import Writer
 from mtlrepro.data.sample import Sample
@@ -26,15 +25,6 @@ from mtlrepro.data.scenes.streets.classes import THINGS
 from mtlrepro.data.scenes.streets.layout import layout
 from mtlrepro.data.surface import EVALUATED, camera_matrix, normals_from_depth
 from mtlrepro.errors import DataError
-
-ALIKE = {"tree": "vegetation", "bush": "vegetation", "van": "car"}
-"""Things that the classes of Cityscapes do not tell from others."""
-
-SIXTEEN_OF = {
-    **{name: i for i, name in enumerate(SIXTEEN)},
-    **{name: SIXTEEN.index(other) for name, other in ALIKE.items()},
-}
-"""Thing -> id among the 16 classes that Cityscapes and Synthia share."""
 
 
 class StreetRelease(Writer):

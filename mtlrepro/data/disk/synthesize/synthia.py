@@ -9,13 +9,13 @@ import torch
 
 from mtlrepro.data.disk.synthesize.base import channels_last
 from mtlrepro.data.disk.synthesize.outdoor import (
-    SIXTEEN_OF,
     ShuffledRelease,
     centimetres,
     looked_up,
     png_16_bit_rgb,
 )
 from mtlrepro.data.scenes.streets.capture import Capture
+from mtlrepro.data.scenes.streets.classes import AS_SIXTEEN
 from mtlrepro.data.scenes.streets.view import SYNTHIA
 
 LABEL_IDS = {
@@ -35,7 +35,7 @@ class SynthiaRelease(ShuffledRelease):
     native: ClassVar[tuple[int, int]] = (760, 1280)
     KEY = "synthia"
     LENS = SYNTHIA
-    CLASS_OF = SIXTEEN_OF
+    CLASS_OF = AS_SIXTEEN
 
     def name(self, split: str, number: int) -> str:
         """The scene's number."""

@@ -10,6 +10,7 @@ from PIL import Image
 from mtlrepro.data.disk.synthesize.base import channels_last
 from mtlrepro.data.disk.synthesize.outdoor import ShuffledRelease, centimetres, looked_up, position
 from mtlrepro.data.scenes.streets.capture import Capture
+from mtlrepro.data.scenes.streets.classes import AS_VIRTUAL_KITTI
 from mtlrepro.data.scenes.streets.view import VIRTUAL_KITTI
 
 SCENE = {"train": "Scene01", "val": "Scene02"}
@@ -23,12 +24,6 @@ COLOURS = (
 )
 """RGB of the classes 0 to 13, and of what has none."""
 
-CLASS_OF = {
-    **{"terrain": 0, "sidewalk": 0, "sky": 1, "tree": 2, "bush": 3, "building": 4, "wall": 4, "road": 5},
-    **{"guard rail": 6, "traffic sign": 7, "traffic light": 8, "pole": 9, "fence": 10, "truck": 11, "bus": 11},
-    **{"car": 12, "van": 13},
-}
-
 
 class VirtualKitti2Release(ShuffledRelease):
     """`Scene<xx>/15-deg-left/frames/{rgb,classSegmentation,depth}/Camera_0/...`; people and what they ride have no
@@ -37,7 +32,7 @@ class VirtualKitti2Release(ShuffledRelease):
     native: ClassVar[tuple[int, int]] = (375, 1242)
     KEY = "virtual_kitti2"
     LENS = VIRTUAL_KITTI
-    CLASS_OF = CLASS_OF
+    CLASS_OF = AS_VIRTUAL_KITTI
 
     def name(self, split: str, number: int) -> str:
         """A scene folder for each split."""
@@ -49,7 +44,7 @@ class VirtualKitti2Release(ShuffledRelease):
         folder = f"{scene}/15-deg-left/frames"
         picture = Image.fromarray(channels_last(view.image))
         picture.save(self.place(f"{folder}/rgb/Camera_0/rgb_{frame}.jpg"), quality=QUALITY)
-        ids = looked_up({**dict.fromkeys(_NO_CLASS, len(COLOURS) - 1), **CLASS_OF}, view.things).numpy()
+        ids = looked_up({**dict.fromkeys(_NO_CLASS, len(COLOURS) - 1), **AS_VIRTUAL_KITTI}, view.things).numpy()
         self.png(f"{folder}/classSegmentation/Camera_0/classgt_{frame}.png", np.array(COLOURS, np.uint8)[ids])
         self.png(f"{folder}/depth/Camera_0/depth_{frame}.png", centimetres(view.depth))
 

@@ -49,3 +49,17 @@ TREE, BUSH, TERRAIN = range(9, 12)
 CLOUD = 12
 PERSON, RIDER = range(13, 15)
 CAR, VAN, TRUCK, BUS, MOTORCYCLE, BICYCLE = range(15, 21)
+
+AS_SIXTEEN = {
+    **{"road": 0, "sidewalk": 1, "building": 2, "wall": 3, "fence": 4, "pole": 5, "traffic light": 6},
+    **{"traffic sign": 7, "tree": 8, "bush": 8, "sky": 9, "person": 10, "rider": 11, "car": 12, "van": 12},
+    **{"bus": 13, "motorcycle": 14, "bicycle": 15},
+}
+"""Thing -> id among the 16 classes that Cityscapes and Synthia share; what is missing has none."""
+
+AS_VIRTUAL_KITTI = {
+    **{"terrain": 0, "sidewalk": 0, "sky": 1, "tree": 2, "bush": 3, "building": 4, "wall": 4, "road": 5},
+    **{"guard rail": 6, "traffic sign": 7, "traffic light": 8, "pole": 9, "fence": 10, "truck": 11, "bus": 11},
+    **{"car": 12, "van": 13},
+}
+"""Thing -> id among the 14 classes of Virtual KITTI 2."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from PIL import Image
 
 from mtlrepro.data import dataset_info
 from mtlrepro.data.disk.readers import cityscapes
-from mtlrepro.data.disk.readers.cityscapes import disparity_to_depth
+from mtlrepro.data.disk.readers.cityscapes import Cityscapes, disparity_to_depth
+from mtlrepro.data.disk.readers.outdoor import Outdoor
 from mtlrepro.data.disk.readers.resizing import lanczos, nearest
 from mtlrepro.data.scenes.render import trace
 from mtlrepro.data.scenes.streets import labels
@@ -56,7 +58,9 @@ def test_conformance_of_label_ids(classes: int, tmp_path: Path) -> None:
             read("cityscapes", classes=classes).stored_classes({"semseg": file})
     info = dataset_info("cityscapes", (("classes", classes),))
     assert len(info.class_names) == len(info.palette) == classes
-    assert read("cityscapes", classes=classes).info == info
+    copy_info = read("cityscapes", classes=classes).info  # pictures of a copy are as large as the copy says
+    assert (info.full_size, copy_info.full_size) == ((1024, 2048), SIZE)
+    assert replace(copy_info, full_size=info.full_size) == info
 
 
 def test_walls_may_be_vegetation_among_8_classes(tmp_path: Path) -> None:
@@ -65,6 +69,14 @@ def test_walls_may_be_vegetation_among_8_classes(tmp_path: Path) -> None:
     found = read("cityscapes", classes=8, wall="vegetation").stored_classes({"semseg": file})[0].tolist()
     assert [i for i in range(34) if found[i] != IDS[8][i]] == [12]
     assert found[12] == found[21]
+    said = {wall: Cityscapes.remark(classes=8, wall=wall) for wall in ("ignore", "vegetation")}
+    assert "wall=ignore (as in the public code, unlike in the paper's table 8)" in said["ignore"]
+    assert "wall=vegetation (as in the paper's table 8, unlike in the public code)" in said["vegetation"]
+    assert said["ignore"] == Cityscapes.remark(classes=8)
+    for classes in (16, 19):  # there, a wall is a wall
+        assert Cityscapes.remark(classes=classes) == Outdoor.remark()
+    with pytest.raises(SpecError, match="unknown place for walls 'fence'"):
+        Cityscapes.remark(classes=8, wall="fence")
     with pytest.raises(SpecError, match="wall: 'vegetation' has a meaning among 8 classes only"):
         dataset_info("cityscapes", (("wall", "vegetation"),))
 
@@ -76,7 +88,7 @@ def test_round_trip(split: str) -> None:
     bound = 1 / 512 / (2262.52 * SIZE[1] / 2048 * labels.BASELINE)
     for name, rendered in writer.scenes(split, COUNTS[split]):
         sample = dataset[dataset.ids.index(name)]
-        assert list(sample) == ["image", "semseg", "depth", "normals"]
+        assert list(sample) == ["image", "semseg", "depth", "normals", "intrinsics", "placement"]
         assert torch.equal(sample["image"], rendered["image"])
         assert torch.equal(sample["semseg"], rendered["semseg"])
         valid = rendered["depth"] > 0

@@ -29,17 +29,17 @@ def test_round_trip(split: str) -> None:
         assert sample["intrinsics"].dtype == torch.float32
 
 
-def test_released_intrinsics_do_not_shrink_with_the_picture() -> None:
+def test_the_camera_is_that_of_the_pixels_and_its_source_follows_the_rule() -> None:
     at_half = (SIZE[0] // 2, SIZE[1] // 2)
     released, metric = (read("cityscapes_sequence", size=at_half, normals=n)[0] for n in ("released", "metric"))
     assert released["frames"].shape == (2, 3, *at_half)
-    scale = SIZE[1] / 2048
-    expected = torch.tensor(
-        [[2262.52 * scale, 0, 1097.48 * scale], [0, 2265.3017905988554 * scale, 513.637 * scale], [0, 0, 1]]
-    )
+    x, y = at_half[1] / 2048, at_half[0] / 1024
+    expected = torch.tensor([[2262.52 * x, 0, 1097.48 * x], [0, 2265.3017905988554 * y, 513.637 * y], [0, 0, 1]])
     torch.testing.assert_close(released["intrinsics"], expected)
-    expected = torch.tensor([[2262.52 * scale / 2, 0, 32.0], [0, 2262.52 * scale / 2, 16.0], [0, 0, 1]])
+    expected = torch.tensor([[2262.52 * x, 0, 32.0], [0, 2262.52 * y, 16.0], [0, 0, 1]])
     torch.testing.assert_close(metric["intrinsics"], expected)
+    for sample in (released, metric):
+        assert torch.equal(sample["placement"], torch.tensor([0.5, 0.5, 1.0]).diag())
 
 
 def test_frames_without_a_neighbour_are_left_out_and_counted(tmp_path: Path) -> None:

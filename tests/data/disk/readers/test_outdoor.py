@@ -9,7 +9,9 @@ from outdoor_copies import RELEASES, root_name
 from mtlrepro.data import LAYOUTS
 from mtlrepro.data.disk.description import load
 from mtlrepro.data.disk.information import inform
-from mtlrepro.data.surface import camera_matrix
+from mtlrepro.data.disk.readers.outdoor import NORMALS, Outdoor
+from mtlrepro.data.surface import RULES, camera_matrix
+from mtlrepro.errors import SpecError
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,11 @@ def test_the_rules_for_normals_are_told_with_the_options(key: str) -> None:
     words = " ".join(inform(key).split())
     assert "from inverse depth with intrinsics that are not scaled" in words
     assert '"metric": correct geometry' in words
+
+
+def test_reports_are_told_the_rule_for_normals() -> None:
+    assert set(NORMALS) == set(RULES)
+    assert Outdoor.remark(classes=8) == "normals=released (made as in the public code)"
+    assert "cannot be compared with printed ones" in Outdoor.remark(normals="metric")
+    with pytest.raises(SpecError, match="unknown rule for normals 'none'"):
+        Outdoor.remark(normals="none")

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outdoor_copies import COUNTS, copy, read
 
-from mtlrepro.data.disk.readers.shuffled import dealt
+from mtlrepro.data import dataset_info
+from mtlrepro.data.disk.readers.outdoor import Outdoor
+from mtlrepro.data.disk.readers.shuffled import POLICIES, Shuffled, dealt
 from mtlrepro.errors import DataError, SpecError
+from mtlrepro.spec import options
 
 COUNTS_OF = {2126: {"train": 1700, "val": 426}, 9400: {"train": 7520, "val": 1880}}
 
@@ -71,6 +74,26 @@ def test_readers_split_a_copy_by_policy(key: str) -> None:
     assert len({r.digest() for r in (train, val, both["released"][0], read(key, split_seed=43))}) == 4
     with pytest.raises(SpecError, match="unknown split policy 'disjunct'"):
         read(key, policy="disjunct")
+
+
+@pytest.mark.parametrize("key", ["synthia", "virtual_kitti2"])
+def test_a_policy_is_told_and_refused_without_files(key: str) -> None:
+    with pytest.raises(SpecError, match="unknown split policy 'disjunct'"):
+        dataset_info(key, options(policy="disjunct"))
+    assert dataset_info(key, options(policy="disjoint")) == dataset_info(key)
+    said = Shuffled.remark(policy="disjoint", split_seed=7, size=(64, 96))
+    assert said.startswith(f"{Outdoor.remark()}, policy=disjoint (no validation image is a training image")
+    assert said.endswith(", split_seed=7")
+    assert Shuffled.remark() == Shuffled.remark(policy="released", split_seed=42, normals="released")
+    with pytest.raises(SpecError, match="unknown split policy"):
+        Shuffled.remark(policy="disjunct")
+
+
+def test_values_that_stand_are_policies() -> None:
+    ((name, values),) = Shuffled.KEPT.items()
+    assert name == "policy"
+    assert {*values} == {"all"} < {*POLICIES}
+    assert not Outdoor.KEPT
 
 
 @pytest.mark.parametrize("key", ["synthia", "virtual_kitti2"])

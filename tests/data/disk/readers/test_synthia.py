@@ -73,7 +73,7 @@ def test_round_trip(split: str) -> None:
     sky = 0
     for name, rendered in found:
         sample = dataset[dataset.ids.index(name)]
-        assert list(sample) == ["image", "semseg", "depth", "normals"]
+        assert list(sample) == ["image", "semseg", "depth", "normals", "intrinsics", "placement"]
         assert torch.equal(sample["image"], rendered["image"])
         assert torch.equal(sample["semseg"], rendered["semseg"])
         assert float((sample["depth"] - rendered["depth"]).abs().max()) <= 0.00501, "half a centimetre"

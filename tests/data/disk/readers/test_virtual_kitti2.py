@@ -76,7 +76,7 @@ def test_round_trip(split: str) -> None:
     assert sorted(name for name, _ in found) == sorted(dataset.ids)
     for name, rendered in found:
         sample = dataset[dataset.ids.index(name)]
-        assert list(sample) == ["image", "semseg", "depth", "normals"]
+        assert list(sample) == ["image", "semseg", "depth", "normals", "intrinsics", "placement"]
         assert float((sample["image"].float() - rendered["image"].float()).abs().mean()) < 8, "JPEG"
         assert torch.equal(sample["semseg"], rendered["semseg"])
         assert float((sample["depth"] - rendered["depth"]).abs().max()) <= 0.00501, "half a centimetre"
