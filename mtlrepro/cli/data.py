@@ -12,7 +12,7 @@ from mtlrepro.errors import DataError, SpecError, StoreError
 from mtlrepro.progress import ProgressLine
 
 NAME = "dataset key, folder name of its release, or a description file (.toml)"
-GENERATED = ("scenes", "streets", "scenes_taskonomy")
+GENERATED = ("scenes", "streets", "drives", "scenes_taskonomy")
 LARGEST_PICTURE = 4096
 
 
@@ -190,7 +190,8 @@ class Preview(Verb):
     summary = "a contact sheet of embedded scenes with all their labels"
     examples = """examples:
   mtlrepro data preview scenes.png
-  mtlrepro data preview streets.png --dataset streets --size 128x256"""
+  mtlrepro data preview streets.png --dataset streets --size 128x256
+  mtlrepro data preview game.png --dataset drives --style game --size 128x256"""
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -201,13 +202,17 @@ class Preview(Verb):
             "--size", type=_picture_size, default=(192, 256), metavar="HxW", help="size of a picture (default 192x256)"
         )
         parser.add_argument("--seed", type=_natural, default=0, help="of the scenes (default 0)")
+        parser.add_argument("--style", help="of drives: photo, game or kitti")
 
     def run(self, options: argparse.Namespace) -> int:
         from mtlrepro.data.scenes.sheet import contact_sheet
 
         _check_output(options.png)
         _check_picture(options.png)
-        contact_sheet(options.png, options.scenes, options.size, options.seed, options.dataset)
+        chosen = (("style", options.style), ("frames", True)) if options.style else ()
+        if options.style and options.dataset != "drives":
+            raise SpecError(f"{options.dataset} have no styles", field="--style", mend="Add --dataset drives")
+        contact_sheet(options.png, options.scenes, options.size, options.seed, options.dataset, chosen)
         print(options.png)
         return 0
 

@@ -12,13 +12,19 @@ from mtlrepro.data import target
 from mtlrepro.data.sample import Sample
 from mtlrepro.data.scenes.classes import PARTS, palette
 from mtlrepro.data.scenes.generated import Generated
+from mtlrepro.spec import Options
 from mtlrepro.tasks import make_tasks
 
 GAP, TITLE = 4, 16
 
 
 def contact_sheet(
-    path: Path, n: int = 6, size: tuple[int, int] = (192, 256), seed: int = 0, name: str = "scenes"
+    path: Path,
+    n: int = 6,
+    size: tuple[int, int] = (192, 256),
+    seed: int = 0,
+    name: str = "scenes",
+    options: Options = (),
 ) -> None:
     """Draw scenes 0 .. n-1 of a seed with all their labels into a PNG.
 
@@ -28,13 +34,16 @@ def contact_sheet(
         size: (height, width) of each picture.
         seed: of the scenes.
         name: a generated dataset.
+        options: of the dataset, for example its style.
 
     Raises:
-        SpecError: unknown dataset name.
+        SpecError: unknown dataset name, or a value that an option does not take.
     """
     height, width = size
     module, attribute = target(name).split(":")
-    dataset: Generated = getattr(importlib.import_module(module), attribute)("train", size, n, seed=seed)
+    dataset: Generated = getattr(importlib.import_module(module), attribute)(
+        "train", size, n, seed=seed, **dict(options)
+    )
     rows = [_pictures(dataset, dataset[i]) for i in range(n)]
     sheet = Image.new("RGB", (len(rows[0]) * (width + GAP) - GAP, TITLE + n * (height + GAP) - GAP), "white")
     pen = ImageDraw.Draw(sheet)
@@ -51,6 +60,9 @@ def _pictures(dataset: Generated, sample: Sample) -> dict[str, np.ndarray]:
     tasks = make_tasks(dataset.info.tasks, dataset.info)
     image = sample["image"].permute(1, 2, 0).numpy()
     out = {"image": image, **{name: task.picture(task.collate(sample[name])) for name, task in tasks.items()}}
+    if "frames" in sample:
+        before, after = sample["frames"].permute(0, 2, 3, 1).numpy()
+        out = {"before": before, **out, "after": after}
     if "saliency" in sample:
         out["saliency"] = np.where(sample["saliency"].numpy()[..., None] > 0, image, image // 4 + 20).astype(np.uint8)
     if "parts" in sample:

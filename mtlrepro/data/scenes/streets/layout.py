@@ -41,19 +41,19 @@ def layout(seed: int, index: int, lens: Lens = CITYSCAPES, drive: Sequence[float
     parking = (bool(g.random() < kind.parking), bool(g.random() < kind.parking))
     lanes = int(g.integers(kind.lanes[0], kind.lanes[1] + 1))
     road = Road(g, kind, bend, lanes, parking, float(g.uniform(*kind.walk)))
-    sky = _sky(road, lens)
-    _ground(road)
+    sky = cover_sky(road, lens)
+    cover_ground(road)
     for side in (-1, 1):
-        _plots(road, side)
-        _edge(road, side)
-        _parked(road, side)
-    _end(road)
+        fill_plots(road, side)
+        line_kerb(road, side)
+        park(road, side)
+    close_view(road)
     ahead = _traffic(road)
     _people(road)
     return _finish(road, sky, ahead, lens, drive)
 
 
-def _sky(road: Road, lens: Lens) -> tuple[float, float, float]:
+def cover_sky(road: Road, lens: Lens) -> tuple[float, float, float]:
     """A ceiling of blue and clouds, and a wall at the end of the world; haze makes the gradient. Gives the blue."""
     g, kit = road.g, road.kit
     kit.casts = False
@@ -74,7 +74,7 @@ def _sky(road: Road, lens: Lens) -> tuple[float, float, float]:
     return blue
 
 
-def _ground(road: Road) -> None:
+def cover_ground(road: Road) -> None:
     """Ground to the horizon, carriageway, pavements, markings, sometimes a crossing."""
     g, kit, half = road.g, road.kit, road.half
     green = g.random() < road.kind.green
@@ -188,7 +188,7 @@ LOTS = ((_terrace, 9, 20), (_detached, 14, 18), (_hall, 28, 46), (_green, 14, 26
 """What a lot may hold and its least and most width; `Kind.plots` weighs them in this order."""
 
 
-def _plots(road: Road, side: int) -> None:
+def fill_plots(road: Road, side: int) -> None:
     """Lots along one side, and a second row that fills what the gaps open."""
     g, kind = road.g, road.kind
     front = road.kerb(side) + road.walk + g.uniform(*kind.setback)
@@ -209,7 +209,7 @@ def _plots(road: Road, side: int) -> None:
                 road.put(roadside.tree(g, False), s + g.uniform(-10, 10), far + g.uniform(-8, 8))
 
 
-def _edge(road: Road, side: int) -> None:
+def line_kerb(road: Road, side: int) -> None:
     """Lamps, trees, signs, signals and bollards on the kerb side of the pavement."""
     g, kind = road.g, road.kind
     t = side * (road.kerb(side) + 0.55)
@@ -232,7 +232,7 @@ def _edge(road: Road, side: int) -> None:
         road.put(roadside.gantry(g), g.uniform(22, 60), t, math.pi)
 
 
-def _parked(road: Road, side: int) -> None:
+def park(road: Road, side: int) -> None:
     """Cars along the kerb."""
     g = road.g
     if not road.parking[side > 0]:
@@ -290,7 +290,7 @@ def _people(road: Road) -> None:
             road.put(roadside.pedestrian(g, s < 15), s + g.uniform(-0.8, 0.8), t, g.choice([-1, 1]) * math.pi / 2)
 
 
-def _end(road: Road) -> None:
+def close_view(road: Road) -> None:
     """What closes the view: a building across, trees, or nothing."""
     g = road.g
     choice = g.random()

@@ -27,6 +27,7 @@ from mtlrepro.data.scenes.streets.vehicles import as_human
 from mtlrepro.data.scenes.textures import TEXTURES
 
 G = np.random.Generator
+BARRIERS = (WALL, FENCE, GUARD_RAIL)
 
 
 def lamp(g: G) -> Kit:
@@ -143,10 +144,11 @@ def hedge(g: G, length: float) -> Kit:
     return kit
 
 
-def fence(g: G, length: float) -> Kit:
-    """Along x: a garden wall, palings, or a crash barrier."""
-    kit, design, h = Kit((length, 0.2, 1.2)).begin(CONSTRUCTION), g.integers(3), g.uniform(0.9, 2.0)
-    kit.part((WALL, FENCE, GUARD_RAIL)[design])
+def fence(g: G, length: float, design: int | None = None) -> Kit:
+    """Along x: a garden wall (design 0), palings (1), or a crash barrier (2); None is any of them."""
+    design = int(g.integers(len(BARRIERS))) if design is None else design
+    kit, h = Kit((length, 0.2, 1.2)).begin(CONSTRUCTION), g.uniform(0.9, 2.0)
+    kit.part(BARRIERS[design])
     if design == 0:
         wall = paints.wall(g)
         stone = Material(m.pick(g, paints.MASONRY), (wall, m.scaled(wall, 0.6), m.scaled(wall, 1.2)), 1.2)

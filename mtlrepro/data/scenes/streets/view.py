@@ -19,18 +19,27 @@ TINY = 0.0015
 """What is smaller than this share of its distance is left out: half a pixel of a picture 256 wide."""
 
 
-def camera(road: Road, lane: float) -> np.ndarray:
-    """Camera-to-world: behind the windscreen, looking along the lane."""
+def camera(
+    road: Road, lane: float, height: tuple[float, float] = (1.2, 1.5), pitch: tuple[float, float] = (0.0, 0.06)
+) -> np.ndarray:
+    """Camera-to-world: looking along the lane, by default from behind a windscreen.
+
+    Args:
+        road: seen from place 0.
+        lane: metres from the middle of the road to that of the lane.
+        height: metres above the road, least and most.
+        pitch: radians that the camera looks down, least and most.
+    """
     g = road.g
     x, y, turn = road.at(0.0, lane + g.uniform(-0.4, 0.4))
-    yaw, pitch, roll = turn + g.uniform(-0.07, 0.07) + road.bend * 12, g.uniform(0.0, 0.06), g.uniform(-0.01, 0.01)
-    forward = np.array([-math.sin(yaw) * math.cos(pitch), math.cos(yaw) * math.cos(pitch), -math.sin(pitch)])
+    yaw, dip, roll = turn + g.uniform(-0.07, 0.07) + road.bend * 12, g.uniform(*pitch), g.uniform(-0.01, 0.01)
+    forward = np.array([-math.sin(yaw) * math.cos(dip), math.cos(yaw) * math.cos(dip), -math.sin(dip)])
     right = np.array([math.cos(yaw), math.sin(yaw), 0.0])
     down = np.cross(forward, right)
     c, s = math.cos(roll), math.sin(roll)
     pose = np.eye(4)
     pose[:3, 0], pose[:3, 1], pose[:3, 2] = c * right + s * down, c * down - s * right, forward
-    pose[:3, 3] = (x, y, g.uniform(1.2, 1.5))
+    pose[:3, 3] = (x, y, g.uniform(*height))
     return pose
 
 

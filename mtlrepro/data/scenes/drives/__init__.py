@@ -1,0 +1,1 @@
+"""Embedded drives: streets of several styles, in which others drive and walk too, with metric depth and frames."""
