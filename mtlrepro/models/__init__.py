@@ -28,6 +28,8 @@ MODELS = Registry(
         "mti_net": "mtlrepro.models.mti_net:MTINet",
         "segnet": "mtlrepro.models.segnet:SegNet",
         "deeplab": "mtlrepro.models.deeplab:DeepLab",
+        "three_ways": "mtlrepro.models.three_ways:ThreeWays",
+        "dense_mtl": "mtlrepro.models.dense_mtl:DenseMTL",
     },
 )
 

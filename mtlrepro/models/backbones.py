@@ -14,6 +14,8 @@ BACKBONES = Registry(
         "segnet_nano": "mtlrepro.models.segnet:SEGNET_NANO",
         "resnet50_os8": "mtlrepro.models.resnet:RESNET50_OS8",
         "resnet50_os16": "mtlrepro.models.resnet:RESNET50_OS16",
+        "resnet101_os16": "mtlrepro.models.resnet:RESNET101_OS16",
         "resnet_nano": "mtlrepro.models.resnet:RESNET_NANO",
+        "resnet_nano_os16": "mtlrepro.models.resnet:RESNET_NANO_OS16",
     },
 )

@@ -2,6 +2,7 @@
 
 JTR (CVPR 2024, section 6.4, table 15) names "DeepLabV3+ with ResNet-50" and describes it no further. This is the
 network that multi-task libraries call so: a dilated ResNet-50, and a DeepLabV3 head a task, without low-level branch.
+DenseMTL (WACV 2023, section 4.1) has the same heads on a ResNet-101 for its STL and MTL baselines.
 """
 
 from __future__ import annotations
@@ -28,19 +29,20 @@ def conv_norm(inputs: int, outputs: int, size: int = 1, dilation: int = 1) -> nn
 
 
 class AtrousPyramid(nn.Module):
-    """Atrous spatial pyramid pooling: a 1x1, three dilated 3x3 convolutions and the image's mean, joined by a 1x1.
+    """Atrous spatial pyramid pooling: a 1x1, dilated 3x3 convolutions and the image's mean, joined by a 1x1.
 
     Args:
         inputs: channels of the backbone's last map.
         width: channels of every branch and of the result.
+        rates: dilations of the 3x3 convolutions.
     """
 
-    def __init__(self, inputs: int, width: int):
+    def __init__(self, inputs: int, width: int, rates: Sequence[int] = RATES):
         super().__init__()
-        dilated = [conv_norm(inputs, width, 3, rate) for rate in RATES]
+        dilated = [conv_norm(inputs, width, 3, rate) for rate in rates]
         self.branches = nn.ModuleList([conv_norm(inputs, width), *dilated])
         self.pooled = conv_norm(inputs, width)
-        self.project = nn.Sequential(conv_norm((len(RATES) + 2) * width, width), nn.Dropout(DROPOUT))
+        self.project = nn.Sequential(conv_norm((len(rates) + 2) * width, width), nn.Dropout(DROPOUT))
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, width, h, w) of (B, inputs, h, w).
@@ -63,6 +65,7 @@ class DeepLab(nn.Module):
         main: the tasks.
         channels: output channels of every task.
         width: channels inside the heads.
+        aligned: how predictions are resized, with aligned corners or with half-pixel centres (DenseMTL).
 
     Raises:
         SpecError: for a width below 1.
@@ -70,11 +73,20 @@ class DeepLab(nn.Module):
 
     front_end: ClassVar[bool] = False
 
-    def __init__(self, backbone: Backbone, main: Sequence[str], channels: Mapping[str, int], *, width: int = 256):
+    def __init__(
+        self,
+        backbone: Backbone,
+        main: Sequence[str],
+        channels: Mapping[str, int],
+        *,
+        width: int = 256,
+        aligned: bool = True,
+    ):
         super().__init__()
         if width < 1:
             raise SpecError(f"no head has {width} channels", field="width", mend="Give a positive number")
         self.backbone = backbone
+        self.aligned = aligned
 
         def head(outputs: int) -> nn.Sequential:
             pyramid = AtrousPyramid(backbone.channels[-1], width)
@@ -83,11 +95,11 @@ class DeepLab(nn.Module):
         self.heads = nn.ModuleDict({task: head(channels[task]) for task in main})
 
     def forward(self, image: Tensor) -> Outputs:
-        """Predictions of an image (B, 3, H, W), resized bilinearly with aligned corners, and the backbone's maps."""
+        """Predictions of an image (B, 3, H, W), resized bilinearly, and the backbone's maps."""
         features = self.backbone(image)
         size = image.shape[-2:]
         final = {
-            task: F.interpolate(head(features[-1]), size=size, mode="bilinear", align_corners=True)
+            task: F.interpolate(head(features[-1]), size=size, mode="bilinear", align_corners=self.aligned)
             for task, head in self.heads.items()
         }
         return Outputs(final, features=features)

@@ -14,16 +14,18 @@ class AttentionUnit(nn.Module):
     The attention mask has a value per pixel and channel.
 
     Args:
-        channels: width C of the features (B, C, H, W) and of the result.
+        channels: width C of the features (B, C, H, W).
+        outputs: width of the result, C by default.
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, outputs: int | None = None):
         super().__init__()
-        self.mask = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.value = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        outputs = channels if outputs is None else outputs
+        self.mask = nn.Conv2d(channels, outputs, 3, padding=1, bias=False)
+        self.value = nn.Conv2d(channels, outputs, 3, padding=1, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) attended features."""
+        """(B, outputs, H, W) attended features."""
         return self.mask(features).sigmoid() * self.value(features)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass
 class Outputs:
-    """Raw network outputs (no activation applied anywhere).
+    """Raw network outputs: no activation, but where an architecture's options say so (`dense_mtl`'s `sigmoid`).
 
     Attributes:
         final: main task -> (B, C_task, H, W) at the size of the input image.

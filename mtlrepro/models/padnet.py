@@ -3,6 +3,9 @@
 Facts that neither paper prints come from the public reference implementation of MTI-Net: the joined HRNet maps keep
 their number of channels (270 for HRNet-18), and heads are pairs of bottlenecks of 256 channels. Initial predictions
 stay at stride 4; how they meet their labels is up to the objective.
+
+DenseMTL (WACV 2023, section 4.1) compares against the same network on a dilated ResNet-101. There, as its public
+reference implementation shows, everything happens at the resolution of the backbone's last map, which is used as it is.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from mtlrepro.errors import SpecError
+from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.base import Backbone
 from mtlrepro.models.distillation import Distillation
 from mtlrepro.models.heads import HRNetFuse
@@ -20,18 +23,42 @@ from mtlrepro.models.layers import bottleneck, resize
 from mtlrepro.models.outputs import Outputs
 
 
-class PADNet(nn.Module):
-    """Initial predictions at stride 4, distillation between their features, final predictions.
+class LastMap(nn.Module):
+    """Takes the last of a backbone's maps as it is.
 
     Args:
-        backbone: the shared encoder; its maps are joined at the finest scale.
+        widths: channels of the maps, finest first.
+
+    Attributes:
+        channels: width of the result.
+    """
+
+    def __init__(self, widths: Sequence[int]):
+        super().__init__()
+        self.channels = widths[-1]
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """(B, channels, h, w) at the size of the last map."""
+        return maps[-1]
+
+
+MAPS: dict[str, type[HRNetFuse] | type[LastMap]] = {"fused": HRNetFuse, "last": LastMap}
+
+
+class PADNet(nn.Module):
+    """Initial predictions, distillation between their features, final predictions.
+
+    Args:
+        backbone: the shared encoder.
         main: tasks with a final prediction.
         aux: tasks with an initial prediction, the main ones among them.
         channels: output channels of every task.
         width: channels of a task's features, a multiple of 4; the bottlenecks inside are a quarter as wide.
+        maps: what the initial heads read: "fused", all maps of the backbone joined at the finest scale, or "last", its
+            last map alone.
 
     Raises:
-        SpecError: for a `width` that is not a positive multiple of 4.
+        SpecError: for a `width` that is not a positive multiple of 4 and for an unknown choice of `maps`.
     """
 
     front_end: ClassVar[bool] = True
@@ -44,12 +71,15 @@ class PADNet(nn.Module):
         channels: Mapping[str, int],
         *,
         width: int = 256,
+        maps: str = "fused",
     ):
         super().__init__()
         if not isinstance(width, int) or width < 4 or width % 4:
             raise SpecError(f"cannot build features of width {width!r}", field="width", mend="Give a multiple of 4")
+        if maps not in MAPS:
+            raise unknown("choice of maps", maps, MAPS, field="maps")
         self.backbone = backbone
-        self.fuse = HRNetFuse(backbone.channels)
+        self.fuse = MAPS[maps](backbone.channels)
         self.initial_features = nn.ModuleDict({task: self._blocks(self.fuse.channels, width) for task in aux})
         self.initial_predictions = nn.ModuleDict({task: nn.Conv2d(width, channels[task], 1) for task in aux})
         self.distillation = Distillation(main, aux, width)
@@ -62,7 +92,10 @@ class PADNet(nn.Module):
         return nn.Sequential(bottleneck(inputs, width), bottleneck(width, width))
 
     def forward(self, image: Tensor) -> Outputs:
-        """Predictions of an image (B, 3, H, W); stage `"initial"` holds every front-end task at stride 4."""
+        """Predictions of an image (B, 3, H, W); stage `"initial"` holds every front-end task at its own stride.
+
+        That is 4 for joined maps of an HRNet, 16 for the last map of a ResNet of output stride 16.
+        """
         maps = self.backbone(image)
         fused = self.fuse(maps)
         features = {task: blocks(fused) for task, blocks in self.initial_features.items()}

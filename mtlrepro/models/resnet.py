@@ -6,7 +6,7 @@ block of a dilated stage keeps the dilation of the stage before it, as torchvisi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from timm.models.resnet import Bottleneck, ResNet
@@ -24,6 +24,8 @@ WIDTH = 64
 STEM, STAGES = ("conv1", "bn1", "act1", "maxpool"), ("layer1", "layer2", "layer3", "layer4")
 """timm's names, which are those of the tensors in a checkpoint."""
 
+STEM_MAP = "act1"
+
 
 @dataclass(frozen=True)
 class ResNetConfig:
@@ -35,6 +37,7 @@ class ResNetConfig:
         blocks: residual blocks of the four stages.
         widths: inner channels of their bottlenecks; a stage's maps have four times as many.
         weights: pinned timm tags whose weights fit, none for a network that nobody pretrained.
+        stem_map: whether the stem's map at half the resolution, before pooling, is returned too, as the first one.
     """
 
     output_stride: int
@@ -42,6 +45,7 @@ class ResNetConfig:
     blocks: tuple[int, ...] = (3, 4, 6, 3)
     widths: tuple[int, ...] = (64, 128, 256, 512)
     weights: tuple[str, ...] = ()
+    stem_map: bool = False
 
     @property
     def stem(self) -> int:
@@ -57,12 +61,20 @@ RESNET50_OS8 = ResNetConfig(output_stride=8, parameters=23_508_032, weights=("re
 
 RESNET50_OS16 = ResNetConfig(output_stride=16, parameters=23_508_032, weights=("resnet50.tv_in1k",))
 
+RESNET101_OS16 = ResNetConfig(
+    output_stride=16, parameters=42_500_160, blocks=(3, 4, 23, 3), weights=("resnet101.tv_in1k",), stem_map=True
+)
+
 # Same class, shrunk by configuration alone, for smoke runs on a CPU.
 RESNET_NANO = ResNetConfig(output_stride=8, parameters=40_256, blocks=(1, 1, 1, 1), widths=(8, 12, 16, 24))
+
+RESNET_NANO_OS16 = replace(RESNET_NANO, output_stride=16, stem_map=True)
 
 
 class DilatedResNet(nn.Module):
     """ResNet that returns the maps of its four stages, strides 4, 8, and the output stride where that is reached.
+
+    Where the configuration says so, the stem's map of stride 2 comes before them.
 
     Args:
         config: what to build.
@@ -70,7 +82,7 @@ class DilatedResNet(nn.Module):
 
     Attributes:
         channels: width of every map, finest first.
-        strides: (4, 8, 8, 8) or (4, 8, 16, 16).
+        strides: (4, 8, 8, 8) or (4, 8, 16, 16), after a 2 with the stem's map.
         weights_report: what was loaded, None while the weights are random.
 
     Raises:
@@ -92,8 +104,14 @@ class DilatedResNet(nn.Module):
         )
         for name in STEM + STAGES:
             self.add_module(name, net.get_submodule(name))
-        self.channels = tuple(Bottleneck.expansion * width for width in config.widths)
-        self.strides = tuple(min(stride, config.output_stride) for stride in (4, 8, 16, 32))
+        maps = {
+            name: (Bottleneck.expansion * width, min(stride, config.output_stride))
+            for name, width, stride in zip(STAGES, config.widths, (4, 8, 16, 32), strict=True)
+        }
+        if config.stem_map:
+            maps = {STEM_MAP: (WIDTH, 2), **maps}
+        self.delivers = tuple(maps)
+        self.channels, self.strides = (tuple(values) for values in zip(*maps.values(), strict=True))
         kernel = self.get_parameter("conv1.weight")
         count = sum(p.numel() for p in self.parameters()) - (inputs - 3) * kernel[:, 0].numel()
         if count != config.parameters:
@@ -106,7 +124,7 @@ class DilatedResNet(nn.Module):
         """Feature maps of an input (B, inputs, H, W).
 
         Returns:
-            Four maps (B, channels[s], H / strides[s], W / strides[s]), finest first.
+            Four or five maps (B, channels[s], H / strides[s], W / strides[s]), finest first.
 
         Raises:
             SpecError: if H or W is not a multiple of 32.
@@ -115,10 +133,9 @@ class DilatedResNet(nn.Module):
         if height % MULTIPLE or width % MULTIPLE:
             mend = f"Choose multiples of {MULTIPLE}"
             raise SpecError(f"cannot take an image of {height}x{width} pixels", field="data.size", mend=mend)
-        for name in STEM:
-            image = self.get_submodule(name)(image)
         maps = []
-        for name in STAGES:
+        for name in STEM + STAGES:
             image = self.get_submodule(name)(image)
-            maps.append(image)
+            if name in self.delivers:
+                maps.append(image)
         return maps

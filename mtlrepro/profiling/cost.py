@@ -1,12 +1,14 @@
 """Parameters and multiply-accumulates of a model, counted twice by independent means.
 
 The resource tables of the MTI-Net paper (table 7) print multiply-accumulates under the name FLOPS. `model_cost` counts
-those of convolutions and matrix products exactly, without allocating anything, and lists what it leaves out.
-`fvcore_cost` runs fvcore over a traced forward pass on the CPU, in the same unit plus normalisation and resizing.
+those of convolutions and matrix products, attention's among them, exactly, without allocating anything, and lists what
+it leaves out. `fvcore_cost` runs fvcore over a traced forward pass on the CPU, in the same unit plus normalisation and
+resizing.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -38,12 +40,14 @@ class Cost:
         macs: multiply-accumulates (one multiplication with its addition is 1) of the operators that are counted.
         by_operator: multiply-accumulates per counted operator.
         uncounted: operators that ran and are not counted -> number of calls.
+        added_params: those of `params` that are in the model's child `exchange`, 0 where it has none.
     """
 
     params: int
     macs: int
     by_operator: dict[str, int]
     uncounted: dict[str, int]
+    added_params: int
 
 
 class _Uncounted(TorchDispatchMode):
@@ -85,6 +89,10 @@ def _parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def _added_parameters(model: nn.Module) -> int:
+    return _parameters(dict(model.named_children()).get("exchange", nn.Module()))
+
+
 def model_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, int] = (480, 640)) -> Cost:
     """Exact parameters and multiply-accumulates of convolutions and matrix products, on the meta device.
 
@@ -103,7 +111,8 @@ def model_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, in
         model(image)
     # PyTorch counts a multiply-accumulate as two floating point operations.
     by_operator = {op.__name__: flops // 2 for op, flops in counter.get_flop_counts()["Global"].items()}
-    return Cost(_parameters(model), sum(by_operator.values()), by_operator, dict(uncounted.calls))
+    calls = dict(uncounted.calls)
+    return Cost(_parameters(model), sum(by_operator.values()), by_operator, calls, _added_parameters(model))
 
 
 @dataclass(frozen=True)
@@ -146,6 +155,17 @@ def training_cost(spec: RunSpec, tasks: Mapping[str, Task]) -> TrainingCost:
     )
 
 
+def _attention(inputs: list[Any], outputs: list[Any]) -> int:
+    """Multiply-accumulates of a traced attention, for which fvcore has no formula: scores, then weighted values.
+
+    Args:
+        inputs: values of the trace, of which the first two are the queries (..., L, C) and the keys (..., S, C).
+        outputs: as many values, of which the first is the result (..., L, V).
+    """
+    queries, keys, results = (value.type().sizes() for value in (*inputs[:2], outputs[0]))
+    return math.prod(queries[:-1]) * keys[-2] * (queries[-1] + results[-1])
+
+
 def fvcore_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, int] = (480, 640)) -> Cost:
     """The same cost counted by fvcore: multiply-accumulates, plus its figures for normalisation and resizing.
 
@@ -158,12 +178,14 @@ def fvcore_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, i
         size: (height, width) of the image in pixels, multiples of 32.
     """
     model = build_model(replace(spec, weights=None), channels).eval()
-    with _ordinary_kernels(), warnings.catch_warnings():
+    with _ordinary_kernels(), torch.no_grad(), warnings.catch_warnings():
         for category in (FutureWarning, DeprecationWarning):  # fvcore uses interfaces that PyTorch is about to retire
             warnings.simplefilter("ignore", category)
         from fvcore.nn import FlopCountAnalysis
 
         analysis = FlopCountAnalysis(_Final(model), torch.zeros(1, 3, *size))
+        analysis.set_op_handle("aten::scaled_dot_product_attention", _attention)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         by_operator = {name: int(count) for name, count in analysis.by_operator().items()}
-    return Cost(_parameters(model), int(analysis.total()), by_operator, dict(analysis.unsupported_ops()))
+    total, calls = int(analysis.total()), dict(analysis.unsupported_ops())
+    return Cost(_parameters(model), total, by_operator, calls, _added_parameters(model))

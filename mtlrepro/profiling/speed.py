@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mtlrepro.data.sample import Batch
 from mtlrepro.engine.determinism import make_deterministic, open_device
 from mtlrepro.engine.optim import build_optimizer
-from mtlrepro.engine.train import take_step
+from mtlrepro.engine.train import set_training, take_step
 from mtlrepro.errors import SpecError
 from mtlrepro.models import build_model
 from mtlrepro.objectives import build_objective
@@ -63,7 +63,8 @@ def training_speed(
     torch.manual_seed(0)
     ready = [batch.to(place) for batch in batches]
     model: Any = build_model(replace(spec.model, weights=None), {name: t.channels for name, t in tasks.items()})
-    model = model.to(place).train()
+    model = model.to(place)
+    set_training(model, spec.recipe)
     objective = build_objective(spec.objective, dict(tasks), model.backbone.channels).to(place)
     objective.adopt(teachers)
     optimizer = build_optimizer(model, objective, spec.recipe)
@@ -73,7 +74,7 @@ def training_speed(
     for step, batch in zip(range(WARMUP + steps), itertools.cycle(ready), strict=False):
         _synchronise(place)
         start = time.perf_counter()
-        take_step(model, objective, optimizer, batch, progress=0.0)
+        take_step(model, objective, optimizer, batch, progress=0.0, clip=spec.recipe.clip)
         _synchronise(place)
         if step >= WARMUP:
             times.append(1e3 * (time.perf_counter() - start))

@@ -15,6 +15,7 @@ from mtlrepro.models.fpm import FeaturePropagation
 from mtlrepro.models.mti_net import MTINet
 
 MAIN, ALL = "semseg depth", "semseg normals edges depth"
+NARROW = (4, 8, 8, 8, 12)
 SPECS = {
     "stl": spec("stl", "semseg"),
     "mtl": spec("mtl", MAIN),
@@ -28,7 +29,15 @@ SPECS = {
     "segnet": spec("segnet", MAIN, backbone="segnet_nano"),
     "segnet one task": spec("segnet", "normals", backbone="segnet_nano"),
     "deeplab": spec("deeplab", MAIN, backbone="resnet_nano", width=16),
+    "padnet on the last map": spec("padnet", MAIN, MAIN, backbone="resnet_nano_os16", width=32, maps="last"),
+    "three_ways": spec("three_ways", MAIN, backbone="resnet_nano_os16", widths=NARROW),
+    "three_ways one task": spec("three_ways", "depth", backbone="resnet_nano_os16", widths=NARROW),
+    "dense_mtl": spec("dense_mtl", MAIN, backbone="resnet_nano_os16", widths=NARROW),
 }
+
+
+STRIDES = {"initial": 4, "scale_0": 4, "scale_1": 8, "scale_2": 16, "scale_3": 32, "stage2": 4, "stage1": 2}
+LAST_MAP = 16
 
 
 def test_every_architecture_is_covered():
@@ -56,10 +65,11 @@ def test_output_sizes(name, batch, height, width):
     assert {t: p.shape for t, p in outputs.final.items()} == {
         t: (batch, NYUD[t], height, width) for t in SPECS[name].main
     }
-    strides = {"initial": 4, "scale_0": 4, "scale_1": 8, "scale_2": 16, "scale_3": 32}
+    tasks = SPECS[name].aux or SPECS[name].main
     for stage, predictions in outputs.stages.items():
-        size = height // strides[stage], width // strides[stage]
-        assert {t: p.shape for t, p in predictions.items()} == {t: (batch, NYUD[t], *size) for t in SPECS[name].aux}
+        stride = LAST_MAP if name == "padnet on the last map" else STRIDES[stage]
+        size = height // stride, width // stride
+        assert {t: p.shape for t, p in predictions.items()} == {t: (batch, NYUD[t], *size) for t in tasks}
     backbone = real_model(name).backbone
     assert [tuple(f.shape) for f in outputs.features] == [
         (batch, c, height // s, width // s) for c, s in zip(backbone.channels, backbone.strides, strict=True)
@@ -77,7 +87,9 @@ def test_stage_names():
     image = torch.zeros(1, 3, 32, 32)
     stages = {name: list(real_model(name)(image).stages) for name in SPECS}
     assert stages["stl"] == stages["mtl"] == stages["segnet"] == stages["deeplab"] == []
-    assert stages["padnet"] == ["initial"]
+    assert stages["padnet"] == stages["padnet on the last map"] == ["initial"]
+    assert stages["three_ways"] == stages["three_ways one task"] == ["stage2"]
+    assert stages["dense_mtl"] == ["stage1"]
     assert stages["mti_net"] == ["scale_0", "scale_1", "scale_2", "scale_3"]
     assert stages["mti_net two scales"] == ["scale_0", "scale_1"]
     assert stages["mti_net skipped scale"] == ["scale_0", "scale_2", "scale_3"]
@@ -107,15 +119,27 @@ def test_gradient_reaches_every_parameter(name):
     used = {n: g for n, g in found.items() if g is not None}
     assert all(g.isfinite().all() for g in used.values())
     # A mask over one task is constant, and a gate with one hidden unit may rest at its ReLU: zero, yet connected.
+    # DenseMTL's attention starts with a weight of zero, so that this weight alone has a gradient.
     constant = (".attention.",) if len(SPECS[name].aux) == 1 else ()
-    zero = [n for n, g in used.items() if not g.any() and not any(part in n for part in (".gate.", *constant))]
+    weighted = tuple(f".cross.0.{part}." for part in ("query", "key", "value"))
+    zero = [n for n, g in used.items() if not g.any() and not any(p in n for p in (".gate.", *constant, *weighted))]
     assert zero == []
 
 
-@pytest.mark.parametrize("name", ["padnet", "mti_net"])
-def test_final_loss_skips_nothing_but_initial_predictions(name):
+@pytest.mark.parametrize(
+    ("name", "predictions"),
+    [
+        ("padnet", "predictions."),
+        ("padnet on the last map", "predictions."),
+        ("mti_net", "predictions."),
+        ("three_ways", ".sides.2."),
+        ("three_ways one task", ".sides.2."),
+        ("dense_mtl", ".sides.1."),
+    ],
+)
+def test_final_loss_skips_nothing_but_initial_predictions(name, predictions):
     without = [n for n, g in gradients(name, with_stages=False).items() if g is None]
-    expected = [n for n, _ in real_model(name).named_parameters() if "predictions." in n]
+    expected = [n for n, _ in real_model(name).named_parameters() if predictions in n]
     assert without == expected
     assert expected
 
@@ -197,6 +221,10 @@ def test_bad_width_is_named(width):
         build_model(spec("padnet", MAIN, MAIN, width=width), NYUD)
 
 
+def unet(**values):
+    return spec("three_ways", MAIN, backbone="resnet_nano_os16", **values)
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -209,6 +237,13 @@ def test_bad_width_is_named(width):
         (spec("padnet", MAIN), "'semseg' is not among .* add semseg, depth to aux"),
         (spec("segnet", MAIN), "model.backbone: .*got HRNet.*Name 'segnet' or 'segnet_nano'"),
         (spec("deeplab", MAIN, width=0), "width: no head has 0 channels"),
+        (spec("padnet", MAIN, MAIN, maps="lest"), "maps: unknown choice of maps 'lest'. Did you mean 'last'"),
+        (spec("three_ways", MAIN, backbone="resnet_nano"), "model.backbone: .* 4 maps .*resnet101_os16"),
+        (unet(sides=(("normals", (1,)),)), "sides: unknown task 'normals'. Known: depth, semseg"),
+        (unet(sides=(("depth", (5,)),)), r"sides: no decoder predicts at stages \(5, 0\)"),
+        (unet(sigmoid=("dept",)), "sigmoid: unknown task 'dept'. Did you mean 'depth'"),
+        (unet(widths=(4, 4, 4, 8)), "widths: no decoder has widths .*Give five positive numbers"),
+        (unet(stages=(1,)), "unknown option of architecture three_ways 'stages'"),
         (spec("mtl", MAIN, ALL), "architecture mtl has no front-end.*Leave aux empty"),
         (spec("stl", MAIN), "single-task network cannot predict .*'mtl'"),
         (spec("mtl", "depth depth"), "named twice"),

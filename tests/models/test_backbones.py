@@ -19,7 +19,7 @@ def test_maps_are_what_the_backbone_says(name):
         assert found.shape == (2, channels, 64 // stride, 96 // stride)
 
 
-@pytest.mark.parametrize("name", ["hrnet_nano", "segnet_nano", "resnet_nano"])
+@pytest.mark.parametrize("name", ["hrnet_nano", "segnet_nano", "resnet_nano", "resnet_nano_os16"])
 def test_odd_image_size_is_named(name):
     with torch.device("meta"):
         backbone = BACKBONES[name].build()

@@ -12,7 +12,8 @@ from mtlrepro.errors import SpecError
 from mtlrepro.models import build_model
 from mtlrepro.models.backbones import BACKBONES
 from mtlrepro.models.deeplab import AtrousPyramid
-from mtlrepro.models.resnet import RESNET_NANO
+from mtlrepro.models.layers import resize
+from mtlrepro.models.resnet import RESNET_NANO, RESNET_NANO_OS16
 from mtlrepro.profiling.cost import model_cost
 
 NYU = {"semseg": 13, "depth": 1, "normals": 3}
@@ -31,6 +32,28 @@ def test_published_cost(backbone, convolutions):
     assert round(cost.macs, -6) == convolutions
 
 
+def test_deeper_backbone_delivers_its_stem():
+    with torch.device("meta"):
+        backbone = BACKBONES["resnet101_os16"].build()
+    assert sum(p.numel() for p in backbone.parameters()) == 42_500_160
+    assert (backbone.channels, backbone.strides) == ((64, 256, 512, 1024, 2048), (2, 4, 8, 16, 16))
+    assert [len(stage) for stage in (backbone.layer1, backbone.layer2, backbone.layer3)] == [3, 4, 23]
+    assert dilations(backbone.layer3) + dilations(backbone.layer4) == [1] * 23 + [1, 2, 2]
+    assert [block.conv2.stride[0] for block in backbone.layer4] == [1, 1, 1]
+
+
+def test_stem_changes_nothing_else():
+    torch.manual_seed(0)
+    with_stem = RESNET_NANO_OS16.build().eval()
+    torch.manual_seed(0)
+    without = dataclasses.replace(RESNET_NANO_OS16, stem_map=False).build().eval()
+    assert list(with_stem.state_dict()) == list(without.state_dict())
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    stem, *maps = with_stem(image)
+    assert torch.equal(stem, with_stem.bn1(with_stem.conv1(image)).relu())
+    assert all(torch.equal(a, b) for a, b in zip(maps, without(image), strict=True))
+
+
 def dilations(stage):
     return [block.conv2.dilation[0] for block in stage]
 
@@ -47,11 +70,14 @@ def test_first_block_of_a_dilated_stage_has_half_the_dilation(name, third, fourt
     assert backbone.channels == (256, 512, 1024, 2048)
 
 
-def test_equals_timms_features():
-    ours = RESNET_NANO.build().eval()
+@pytest.mark.parametrize(
+    ("config", "first", "stride"), [(RESNET_NANO, 1, 8), (RESNET_NANO_OS16, 0, 16)], ids=["os8", "os16 with stem"]
+)
+def test_equals_timms_features(config, first, stride):
+    ours = config.build().eval()
     theirs = timm.create_model(
-        "resnet50", features_only=True, out_indices=(1, 2, 3, 4), output_stride=8, pretrained=False,
-        layers=RESNET_NANO.blocks, channels=RESNET_NANO.widths,
+        "resnet101", features_only=True, out_indices=range(first, 5), output_stride=stride, pretrained=False,
+        layers=config.blocks, channels=config.widths,
     ).eval()  # fmt: skip
     theirs.load_state_dict(ours.state_dict())
     image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -60,10 +86,14 @@ def test_equals_timms_features():
             assert torch.equal(a, b)
 
 
-def test_pinned_weights_fit():
-    (tag,) = BACKBONES["resnet50_os8"].weights
+@pytest.mark.parametrize(
+    ("name", "published"), [("resnet50_os8", "resnet50.tv_in1k"), ("resnet101_os16", "resnet101.tv_in1k")]
+)
+def test_pinned_weights_fit(name, published):
+    (tag,) = BACKBONES[name].weights
+    assert tag == published
     with torch.device("meta"):
-        ours = BACKBONES["resnet50_os8"].build().state_dict()
+        ours = BACKBONES[name].build().state_dict()
         theirs = timm.create_model(tag, pretrained=False).state_dict()
     classifier = {"fc.weight", "fc.bias"}
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items() if k not in classifier}
@@ -88,6 +118,24 @@ def test_predictions_are_resized_with_aligned_corners():
     assert coarse.shape == (1, 1, 8, 12)
     # Every 9th of 64 rows falls on one of 8 coarse rows; with half-pixel centres only the first and the last would.
     torch.testing.assert_close(outputs.final["depth"][..., ::9, ::95], coarse[..., ::11])
+
+
+def test_half_pixel_centres_on_request():
+    aligned, centred = nano().eval(), nano(aligned=False).eval()
+    assert all(torch.equal(a, b) for a, b in zip(aligned.parameters(), centred.parameters(), strict=True))
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        outputs = centred(image)
+        coarse = centred.heads["depth"](outputs.features[-1])
+        assert torch.equal(outputs.final["depth"], resize(coarse, (64, 96)))
+        assert not torch.allclose(outputs.final["depth"], aligned(image).final["depth"])
+
+
+def test_rates_of_the_pyramid():
+    pyramid = AtrousPyramid(6, 4, rates=(6, 12, 18))
+    assert [(b[0].dilation[0], b[0].padding[0]) for b in pyramid.branches] == [(1, 0), (6, 6), (12, 12), (18, 18)]
+    assert list(pyramid.state_dict()) == list(AtrousPyramid(6, 4).state_dict())
+    assert pyramid.project[0][0].in_channels == AtrousPyramid(6, 4, rates=(6, 12)).project[0][0].in_channels + 4
 
 
 def test_pyramid_is_its_definition():

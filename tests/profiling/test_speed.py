@@ -75,11 +75,11 @@ def test_batches_take_turns_in_the_steps_of_a_training(
     batches[1].labelled = {k: v[:2] for k, v in batches[1].labelled.items()}
     real = speed.take_step
 
-    def step(model: nn.Module, objective: Any, optimizer: Any, batch: Batch, progress: float) -> Any:
+    def step(model: nn.Module, objective: Any, optimizer: Any, batch: Batch, progress: float, clip: float) -> Any:
         assert model.training
         assert objective.training
         seen.append(len(batch.image))
-        return real(model, objective, optimizer, batch, progress)
+        return real(model, objective, optimizer, batch, progress, clip)
 
     monkeypatch.setattr(speed, "take_step", step)
     got = training_speed(tiny_spec, tasks, batches, "cpu", 4)
