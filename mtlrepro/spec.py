@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -17,6 +17,11 @@ from mtlrepro.errors import SpecError, unknown
 
 Options = tuple[tuple[str, Any], ...]
 """Sorted (name, value) pairs of JSON scalars or tuples: a hashable dict."""
+
+
+LATE = {"late": True}
+"""Marks a field that came to a spec after results had been recorded: it is written only where it says something other
+than its default, so that specs from before it keep their hash."""
 
 
 def options(**values: Any) -> Options:
@@ -34,12 +39,14 @@ class ExtraData:
         tasks: tasks its samples are labelled for.
         train: number of samples, None for the whole split.
         options: dataset-specific settings.
+        augment: key of a training augmentation; "" for that of the labelled stream.
     """
 
     name: str = ""
     tasks: tuple[str, ...] = ()
     train: int | None = None
     options: Options = ()
+    augment: str = field(default="", metadata=LATE)
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,14 @@ class DataSpec:
         train: number of training samples, None for the whole split.
         val: number of evaluation samples, None for the whole split.
         options: dataset-specific settings, such as `classes=13` of the embedded scenes.
-        normalise: what the network's input is: "imagenet" (mean 0, deviation 1 there) or "none" (values in [0, 1]).
+        normalise: what the network's input is, a key of `mtlrepro.data.sample.NORMALISE`.
         labels: key of a partial-label setting (`mtlrepro.data.partial.SETTINGS`).
         labels_over: the tasks among which that setting deals out labels, in its column order.
         unlabelled: percent of the training samples that lose all their labels.
         extra: a second stream of training samples.
+        val_name: key of the dataset whose evaluation split is used, where it is not that of `name`; its tasks and
+            classes must be those of the training samples.
+        val_options: settings of that dataset.
     """
 
     name: str
@@ -71,6 +81,8 @@ class DataSpec:
     labels_over: tuple[str, ...] = ()
     unlabelled: int = 0
     extra: ExtraData = ExtraData()
+    val_name: str = field(default="", metadata=LATE)
+    val_options: Options = field(default=(), metadata=LATE)
 
 
 @dataclass(frozen=True)
@@ -120,13 +132,17 @@ class Recipe:
         lr: base learning rate.
         weight_decay: coupled L2 weight decay on all parameters.
         batch: images a step.
-        epochs: passes over the training samples.
+        epochs: passes over the training samples; not used where `steps` says how long the training is.
         momentum: for SGD.
         schedule: key of a learning-rate schedule (`mtlrepro.engine.optim.SCHEDULES`).
         evaluate_every: epochs between evaluations; 0 evaluates once, at the end. A table's selection rule may read
             any of them; the checkpoint holds the weights after the last step.
         extra: images a step from the second stream (`DataSpec.extra`), besides `batch`.
         drop_last: whether the last incomplete batch of a pass is dropped.
+        steps: length of the training in optimizer steps; the learning rate then changes with every step. 0 trains
+            for `epochs`, and the rate changes once an epoch.
+        encoder_lr: base learning rate of the backbone, where it is not `lr`; 0 freezes it, batch norms included.
+        clip: largest L2 norm of the gradient of all parameters together, to which longer ones are scaled; 0 for any.
     """
 
     optimizer: str
@@ -139,6 +155,9 @@ class Recipe:
     evaluate_every: int = 0
     extra: int = 0
     drop_last: bool = True
+    steps: int = field(default=0, metadata=LATE)
+    encoder_lr: float | None = field(default=None, metadata=LATE)
+    clip: float = field(default=0.0, metadata=LATE)
 
 
 @dataclass(frozen=True)
@@ -147,6 +166,8 @@ class RunSpec:
 
     Attributes:
         needs: runs that must be finished before this one, with the same seed, such as its teachers'.
+        start: whether the weights start from those of the first of `needs`, as far as names and shapes agree; the
+            objective is given the others.
     """
 
     data: DataSpec
@@ -154,6 +175,7 @@ class RunSpec:
     recipe: Recipe
     objective: ObjectiveSpec = ObjectiveSpec()
     needs: tuple[RunSpec, ...] = ()
+    start: bool = field(default=False, metadata=LATE)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -175,7 +197,7 @@ class RunSpec:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` turns back into an equal spec."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        return json.loads(json.dumps(_plain(self)))
 
     @classmethod
     def from_json(cls, value: dict[str, Any], file: str | None = None) -> RunSpec:
@@ -193,6 +215,16 @@ class RunSpec:
             SpecError: if a number in it is not finite.
         """
         return digest(self.to_json())
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, without the `LATE` fields that hold their default."""
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {f.name: (f, getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return {name: _plain(v) for name, (f, v) in fields.items() if "late" not in f.metadata or v != f.default}
 
 
 def digest(value: Any, length: int = 16) -> str:

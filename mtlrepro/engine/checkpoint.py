@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mtlrepro.engine.optim import Optimizer, optimizers_of
 from mtlrepro.errors import StoreError
 
 SCHEMA_VERSION = 1
@@ -35,9 +36,7 @@ class Position:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def save(
-    path: Path, model: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer, position: Position
-) -> None:
+def save(path: Path, model: nn.Module, objective: nn.Module, optimizer: Optimizer, position: Position) -> None:
     """Write atomically (temporary file, then rename): a kill leaves the old checkpoint or the new one.
 
     Args:
@@ -71,9 +70,7 @@ def save(
             temporary.unlink(missing_ok=True)
 
 
-def load(
-    path: Path, model: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer | None = None
-) -> Position:
+def load(path: Path, model: nn.Module, objective: nn.Module, optimizer: Optimizer | None = None) -> Position:
     """Restore what `save` stored, all or nothing of model and objective, and return the position.
 
     Raises:
@@ -106,6 +103,45 @@ def load_model(path: Path, model: nn.Module) -> None:
     model.load_state_dict(state)
 
 
+def start(path: Path, model: nn.Module, objective: nn.Module, tasks: Sequence[str], taught: Sequence[str]) -> int:
+    """Give a network and its objective the tensors of a finished run, as far as names and shapes agree.
+
+    Where the run had a single task, what belongs to each task starts from what belonged to that one.
+
+    Args:
+        path: the run's checkpoint.
+        model: receives, as `objective` does.
+        objective: may own parameters.
+        tasks: those of the model.
+        taught: those of the finished run.
+
+    Returns:
+        How many tensors were taken.
+
+    Raises:
+        StoreError: no such file, as for `load`, or no tensor fits.
+    """
+    if not path.is_file():
+        mend = "Delete the folder to train this run again"
+        raise StoreError("no checkpoint of a run that another one starts from", file=path, mend=mend)
+    tensors, _ = read(path)
+    taken = 0
+    for part, module in {"model": model, "objective": objective}.items():
+        state = module.state_dict()
+        found = {name: tensors.get(f"{part}.{_renamed(name, tasks, taught)}") for name in state}
+        fitting = {name: v for name, v in found.items() if v is not None and v.shape == state[name].shape}
+        module.load_state_dict(state | fitting)
+        taken += len(fitting)
+    if not taken:
+        mend = "Start from a run with the same backbone"
+        raise StoreError("holds no tensor that fits the run that starts from it", file=path, mend=mend)
+    return taken
+
+
+def _renamed(name: str, tasks: Sequence[str], taught: Sequence[str]) -> str:
+    return ".".join(taught[0] if len(taught) == 1 and word in tasks else word for word in name.split("."))
+
+
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of a checkpoint, with the integrity of both checked.
 
@@ -130,9 +166,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, meta
 
 
-def _flatten(
-    model: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _flatten(model: nn.Module, objective: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"objective.{k}": v for k, v in objective.state_dict().items()}
     scalars: dict[str, Any] = {}
@@ -162,7 +196,7 @@ def _check_fit(path: Path, part: str, state: Mapping[str, Tensor], own: Mapping[
 
 
 def _restore_optimizer(
-    path: Path, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]
+    path: Path, optimizer: Optimizer, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]
 ) -> None:
     params = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {}
@@ -176,10 +210,12 @@ def _restore_optimizer(
             problem = f"shape {tuple(value.shape)} does not fit {tuple(shape)}"
             raise StoreError(problem, file=path, field=where, mend=MEND)
         state.setdefault(index, {})[name] = value
-    names = {name for entry in state.values() for name in entry}
-    for index, entry in state.items():  # a parameter without a gradient has no state, any other has all of it
-        for name in names - entry.keys():
-            raise StoreError("missing tensor", file=path, field=f"optimizer.{index}.{name}", mend=MEND)
+    for numbers in optimizers_of(optimizer):
+        held = {index: state[index] for index in numbers if index in state}
+        names = {name for entry in held.values() for name in entry}
+        for index, entry in held.items():  # a parameter without a gradient has no state, any other has all of it
+            for name in names - entry.keys():
+                raise StoreError("missing tensor", file=path, field=f"optimizer.{index}.{name}", mend=MEND)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

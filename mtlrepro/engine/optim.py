@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from mtlrepro.errors import unknown
-from mtlrepro.objectives.base import Objective
+from mtlrepro.objectives.base import Group, Objective
 from mtlrepro.spec import Recipe
 
 
@@ -33,51 +35,174 @@ def halve(epoch: int, epochs: int, period: float = 0.5) -> float:
     return 0.5 ** (epoch // max(1, round(period * epochs)))
 
 
-SCHEDULES: dict[str, Callable[[int, int], float]] = {"poly": poly, "halve": halve}
+def drop(epoch: int, epochs: int, at: float = 0.75) -> float:
+    """A tenth from a share `at` of the training on: DenseMTL trains 40,000 steps and drops after 30,000 (sec. 4.1).
+
+    Example:
+        >>> [drop(step, 40_000) for step in (0, 29_999, 30_000, 39_999)]
+        [1.0, 1.0, 0.1, 0.1]
+    """
+    return 1.0 if epoch < at * epochs else 0.1
+
+
+SCHEDULES: dict[str, Callable[[int, int], float]] = {
+    "poly": poly,
+    "halve": halve,
+    "drop": drop,
+    "drop_early": partial(drop, at=8 / 15),
+    "constant": lambda epoch, epochs: 1.0,
+}
+
+
+def _adam(beta2: float) -> Callable[[list[dict[str, Any]], Recipe], torch.optim.Optimizer]:
+    return lambda params, r: torch.optim.Adam(
+        params, lr=r.lr, betas=(0.9, beta2), weight_decay=r.weight_decay, fused=True
+    )
+
 
 OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], Recipe], torch.optim.Optimizer]] = {
-    "adam": lambda params, r: torch.optim.Adam(params, lr=r.lr, weight_decay=r.weight_decay, fused=True),
+    "adam": _adam(0.999),
+    "adam_b98": _adam(0.98),
+    "adam_b99": _adam(0.99),
     "sgd": lambda params, r: torch.optim.SGD(
         params, lr=r.lr, weight_decay=r.weight_decay, momentum=r.momentum, fused=True
     ),
 }
 
 
-def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
-    """One optimizer over the network and what its objective owns.
+class Optimizer(Protocol):
+    """What the loop and its checkpoints ask of an optimizer."""
 
-    The first group follows the recipe: biases and normalisation weights decay too, as in the papers' recipes. One
-    more for each of `Objective.groups`, with its `lr_factor` and `period`.
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Parameters and learning rates."""
+        ...
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        ...
+
+    def step(self) -> Any:
+        """Change the parameters."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """`{"state": number of the parameter -> its state, "param_groups": ...}`."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse."""
+        ...
+
+
+class Several:
+    """Optimizers of different parameters as one; parameters are numbered through."""
+
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer]):
+        self.optimizers = list(optimizers)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Those of all."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Of all."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none)
+
+    def step(self) -> None:
+        """Of all, in order."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all under numbers of their own."""
+        state: dict[int, Any] = {}
+        groups: list[dict[str, Any]] = []
+        for optimizer, numbers in zip(self.optimizers, optimizers_of(self), strict=True):
+            own = optimizer.state_dict()
+            state |= {numbers[number]: value for number, value in own["state"].items()}
+            groups += own["param_groups"]
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        for optimizer, numbers in zip(self.optimizers, optimizers_of(self), strict=True):
+            own = {number - numbers.start: value for number, value in state["state"].items() if number in numbers}
+            optimizer.load_state_dict({"state": own, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def optimizers_of(optimizer: Optimizer) -> list[range]:
+    """The numbers of the parameters of each optimizer of `Several`; of any other, all of them."""
+    ranges, first = [], 0
+    for one in optimizer.optimizers if isinstance(optimizer, Several) else [optimizer]:
+        count = sum(len(group["params"]) for group in one.param_groups)
+        ranges.append(range(first, first + count))
+        first += count
+    return ranges
+
+
+def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> Optimizer:
+    """The optimizer of the network and of what its objective owns.
+
+    The first group follows the recipe: biases and normalisation weights decay too, as in the papers' recipes. The
+    backbone is a group of its own where the recipe gives it a rate of its own, and frozen where that is 0. One more
+    for each of `Objective.groups`; those with an optimizer of their own have one.
 
     Raises:
         SpecError: unknown optimizer.
     """
-    if recipe.optimizer not in OPTIMIZERS:
-        raise unknown("optimizer", recipe.optimizer, OPTIMIZERS, field="recipe.optimizer")
     special = objective.groups()
-    apart = {id(p) for group in special for p in group.parameters}
+    encoder: list[nn.Parameter] = []
+    if recipe.encoder_lr is not None:
+        encoder = list(model.get_submodule("backbone").parameters())
+    apart = {id(p) for group in special for p in group.parameters} | {id(p) for p in encoder}
     usual = [p for p in [*model.parameters(), *objective.parameters()] if id(p) not in apart]
-    groups: list[dict[str, Any]] = [{"params": usual, "lr_factor": 1.0, "period": None}]
-    groups += [{"params": list(g.parameters), "lr_factor": g.lr_factor, "period": g.period} for g in special]
-    return OPTIMIZERS[recipe.optimizer](groups, recipe)
+    groups = [_group(usual, recipe)]
+    if recipe.encoder_lr:
+        groups.append({**_group(encoder, recipe), "lr_factor": recipe.encoder_lr / recipe.lr})
+    elif encoder:
+        model.get_submodule("backbone").requires_grad_(False)
+    own = [g for g in special if g.optimizer is not None]
+    groups += [_group(g.parameters, recipe, g) for g in special if g.optimizer is None]
+    first = _optimizer(recipe.optimizer)(groups, recipe)
+    plain = replace(recipe, weight_decay=0.0)
+    others = [_optimizer(str(g.optimizer))([_group(g.parameters, recipe, g)], plain) for g in own]
+    return Several([first, *others]) if others else first
+
+
+def _group(parameters: Sequence[nn.Parameter], recipe: Recipe, group: Group | None = None) -> dict[str, Any]:
+    group = group or Group(())
+    schedule = SCHEDULES[group.schedule] if group.schedule else None
+    if group.period is not None:
+        schedule = partial(halve, period=group.period)
+    factor = group.lr_factor if group.lr is None else group.lr / recipe.lr
+    return {"params": list(parameters), "lr_factor": factor, "schedule": schedule}
+
+
+def _optimizer(name: str) -> Callable[[list[dict[str, Any]], Recipe], torch.optim.Optimizer]:
+    if name not in OPTIMIZERS:
+        raise unknown("optimizer", name, OPTIMIZERS, field="recipe.optimizer")
+    return OPTIMIZERS[name]
 
 
 def learning_rate(recipe: Recipe, epoch: int) -> float:
-    """The learning rate of a 0-based epoch: it changes once an epoch.
+    """The learning rate of a 0-based epoch, or of a step where the recipe counts in steps.
 
     Raises:
         SpecError: unknown schedule.
     """
     if recipe.schedule not in SCHEDULES:
         raise unknown("schedule", recipe.schedule, SCHEDULES, field="recipe.schedule")
-    return recipe.lr * SCHEDULES[recipe.schedule](epoch, recipe.epochs)
+    return recipe.lr * SCHEDULES[recipe.schedule](epoch, recipe.steps or recipe.epochs)
 
 
 def set_learning_rates(groups: Sequence[dict[str, Any]], recipe: Recipe, epoch: int) -> float:
-    """Give every group of an optimizer its rate for an epoch and return the recipe's own."""
+    """Give every group of an optimizer its rate for an epoch (or step) and return the recipe's own."""
     usual = learning_rate(recipe, epoch)
     for group in groups:
-        period = group["period"]
-        rate = usual if period is None else recipe.lr * halve(epoch, recipe.epochs, period)
+        schedule = group["schedule"]
+        rate = usual if schedule is None else recipe.lr * schedule(epoch, recipe.steps or recipe.epochs)
         group["lr"] = group["lr_factor"] * rate
     return usual

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +15,8 @@ from torch import nn
 from mtlrepro.data import build_dataset
 from mtlrepro.data.loader import TrainLoader, eval_samples, open_loader
 from mtlrepro.data.resident import BaseSamples
-from mtlrepro.data.sample import Dataset
-from mtlrepro.data.streams import source
+from mtlrepro.data.sample import Dataset, DatasetInfo
+from mtlrepro.data.streams import source, val_source
 from mtlrepro.data.transforms.augment import AUGMENTATIONS
 from mtlrepro.engine import checkpoint
 from mtlrepro.engine.checkpoint import Position
@@ -24,9 +24,9 @@ from mtlrepro.engine.determinism import derive, make_deterministic, open_device
 from mtlrepro.engine.environment import environment
 from mtlrepro.engine.evaluate import Gallery, evaluate, figures
 from mtlrepro.engine.log import Log, evaluations
-from mtlrepro.engine.optim import build_optimizer
+from mtlrepro.engine.optim import Optimizer, build_optimizer
 from mtlrepro.engine.saver import Progress, Saver
-from mtlrepro.engine.train import Hooks, train
+from mtlrepro.engine.train import Hooks, train, training_steps
 from mtlrepro.errors import SpecError, StoreError, TrainingError
 from mtlrepro.files import write_failure, write_json
 from mtlrepro.models import build_model
@@ -40,6 +40,9 @@ from mtlrepro.tasks.trivial import trivial_figures
 CHECKPOINT_SECONDS = 30.0
 TIMED_STEPS = 20
 TIMED_BATCHES = 4
+OPEN_SPLITS = 16
+"""Splits that stay open: embedded ones keep what they have drawn, so that runs which take turns do not draw it anew."""
+
 TRIVIAL_SAMPLES = 1000
 """Training samples, with all their labels, that the constant predictor is fitted to: the first ones of the split."""
 
@@ -73,7 +76,7 @@ def open_dataset(spec: DataSpec, split: str, machine: Machine) -> Dataset:
     return _open(spec, split, machine.data_root, machine.cache and machine.cache / "manifests")
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=OPEN_SPLITS)
 def _open(spec: DataSpec, split: str, data_root: Path | None, hashes: Path | None) -> Dataset:
     return build_dataset(spec, split, data_root, hashes)
 
@@ -121,7 +124,7 @@ def execute(
     except torch.OutOfMemoryError as error:
         mend = "Stop what else runs on it, or use a GPU with more memory"
         raise TrainingError(f"the memory of {device} is full: {error}", field="recipe.batch", mend=mend) from error
-    trivial = _trivial(tuple(tasks), source(spec.data), machine)
+    trivial = _trivial(tuple(tasks), source(spec.data), val_source(spec.data), machine)
     return {**record, "trivial": dict(trivial), "device": str(device)}
 
 
@@ -133,14 +136,15 @@ def time_steps(spec: RunSpec, machine: Machine, steps: int) -> dict[str, float]:
         return open_dataset(data, "train", machine)
 
     def built(one: RunSpec) -> nn.Module:
-        channels = {name: task.channels for name, task in make_tasks(one.tasks, info).items()}
+        channels = {name: task.channels for name, task in make_tasks(one.tasks, info, one.objective.losses).items()}
         return build_model(replace(one.model, weights=None), channels).to(device).eval().requires_grad_(False)
 
     info = open_train(source(spec.data)).info
-    tasks, views = make_tasks(spec.tasks, info), OBJECTIVES[spec.objective.name].views
-    loader = open_loader(spec, tasks, open_train, seed=0, views=views)
+    tasks, views = make_tasks(spec.tasks, info, spec.objective.losses), OBJECTIVES[spec.objective.name].views
+    loader = open_loader(spec, _with_beside(spec, tasks, info), open_train, seed=0, views=views)
     batches = [loader.batch_at(step) for step in range(min(TIMED_BATCHES, loader.steps_per_epoch))]
-    return training_speed(spec, tasks, batches, machine.device, steps, [built(need) for need in spec.needs])
+    teachers = [built(need) for need in spec.needs[spec.start :]]
+    return training_speed(spec, tasks, batches, machine.device, steps, teachers)
 
 
 def _train_and_evaluate(
@@ -155,8 +159,8 @@ def _train_and_evaluate(
     """Everything that needs the network; it is gone from memory afterwards."""
     started = time.perf_counter()
     recipe, size, fit = spec.recipe, spec.data.size, AUGMENTATIONS[spec.data.augment].fit
-    val_set = open_dataset(source(spec.data), "val", machine)
-    tasks = make_tasks(spec.tasks, val_set.info)
+    val_set = open_dataset(val_source(spec.data), "val", machine)
+    tasks = make_tasks(spec.tasks, val_set.info, spec.objective.losses)
     judged = BaseSamples(val_set, tasks, None, machine.decoded)
 
     torch.manual_seed(derive(seed, "init"))
@@ -169,11 +173,15 @@ def _train_and_evaluate(
         return open_dataset(data, "train", machine)
 
     loader = open_loader(
-        spec, tasks, open_train, derive(seed, "data"), machine.workers, objective.views, device, machine.decoded
+        *(spec, _with_beside(spec, tasks, val_set.info), open_train, derive(seed, "data")),
+        *(machine.workers, objective.views, device, machine.decoded),
     )
-    steps = recipe.epochs * loader.steps_per_epoch
+    check_same_labels(loader.main.dataset.info, val_set.info, tasks)
+    steps = training_steps(recipe, loader.steps_per_epoch)
 
     file = directory / "checkpoint.safetensors"
+    if spec.start and not file.exists():
+        checkpoint.start(needs[0] / "checkpoint.safetensors", model, objective, spec.tasks, spec.needs[0].tasks)
     start = _resume(file, model, objective, optimizer, steps)
     start.seconds["setup"] = start.seconds.get("setup", 0.0) + time.perf_counter() - started
 
@@ -218,24 +226,37 @@ def _train_and_evaluate(
     return record, tasks, loader
 
 
+def _with_beside(spec: RunSpec, tasks: Mapping[str, Task], info: DatasetInfo) -> dict[str, Task]:
+    """The tasks whose labels are loaded: the model's, and those that the objective wants beside them."""
+    return {**tasks, **make_tasks(OBJECTIVES[spec.objective.name].beside(tasks), info)}
+
+
+def check_same_labels(train: DatasetInfo, val: DatasetInfo, tasks: Mapping[str, Task]) -> None:
+    """Raise a `SpecError` unless what is trained on and what is evaluated on name the same classes and units."""
+    same = (train.inverse_depth, train.surface) == (val.inverse_depth, val.surface)
+    same &= "normals" not in tasks or train.full_size == val.full_size  # labels are made for that of the latter
+    if not same or ("semseg" in tasks and train.class_names != val.class_names):
+        problem = f"labels of dataset {train.name!r} are not those of {val.name!r}"
+        mend = "Choose options of the two that give the same classes, units and normals"
+        raise SpecError(problem, field="data.val_options", mend=mend)
+
+
 def _teachers(spec: RunSpec, needs: Sequence[Path], device: torch.device, machine: Machine) -> list[nn.Module]:
-    """The networks of the runs that a spec needs, as they were after their last step, in evaluation mode."""
+    """Networks of the runs that a spec needs besides the one it starts from, after their last step, for evaluation."""
     if len(needs) != len(spec.needs):
         problem = f"the spec needs {len(spec.needs)} finished runs, got {len(needs)}"
         raise SpecError(problem, field="needs", mend="Finish them first, and give the directory of each")
     teachers = []
-    for need, directory in zip(spec.needs, needs, strict=True):
-        info = open_dataset(source(need.data), "val", machine).info
-        channels = {name: task.channels for name, task in make_tasks(need.tasks, info).items()}
+    for need, directory in list(zip(spec.needs, needs, strict=True))[spec.start :]:
+        info = open_dataset(val_source(need.data), "val", machine).info
+        channels = {n: task.channels for n, task in make_tasks(need.tasks, info, need.objective.losses).items()}
         teacher = build_model(replace(need.model, weights=None), channels)
         checkpoint.load_model(directory / "checkpoint.safetensors", teacher)
         teachers.append(teacher.to(device).eval().requires_grad_(False))
     return teachers
 
 
-def _resume(
-    file: Path, model: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer, steps: int
-) -> Position:
+def _resume(file: Path, model: nn.Module, objective: nn.Module, optimizer: Optimizer, steps: int) -> Position:
     if not file.exists():
         return Position()
     position = checkpoint.load(file, model, objective, optimizer)
@@ -264,10 +285,12 @@ def _periodic(file: Path, every: int, steps: int) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=32)
-def _trivial(names: tuple[str, ...], data: DataSpec, machine: Machine) -> tuple[tuple[str, float], ...]:
-    train_set, val_set = (open_dataset(data, split, machine) for split in ("train", "val"))
+def _trivial(
+    names: tuple[str, ...], data: DataSpec, judged: DataSpec, machine: Machine
+) -> tuple[tuple[str, float], ...]:
+    train_set, val_set = open_dataset(data, "train", machine), open_dataset(judged, "val", machine)
     figures: list[tuple[str, float]] = []
-    for name, task in make_tasks(names, train_set.info).items():
+    for name, task in make_tasks(names, val_set.info).items():
         labels = (train_set[i][name] for i in range(min(len(train_set), TRIVIAL_SAMPLES)))
         targets = (task.collate(val_set[i][name])[None] for i in range(len(val_set)))
         figures += [(f"{name}.{k}", v) for k, v in trivial_figures(task, labels, targets).items()]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from mtlrepro.engine import checkpoint
 from mtlrepro.engine.checkpoint import Position
 from mtlrepro.engine.log import Log
+from mtlrepro.engine.optim import Optimizer
 
 Progress = Callable[[dict[str, Any]], None]
 """Receives {"step", "steps", "loss", "rate"} now and then; rate in steps/s, loss NaN before the first log line."""
@@ -43,7 +43,7 @@ class Saver:
 
     model: nn.Module
     objective: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     file: Path
     log: Log
     evaluate: Callable[[], dict[str, float]]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mtlrepro.data.sample import Batch
 from mtlrepro.engine.determinism import derive, seed_generators
-from mtlrepro.engine.optim import set_learning_rates
+from mtlrepro.engine.optim import Optimizer, set_learning_rates
 from mtlrepro.errors import TrainingError
 from mtlrepro.objectives.base import Losses, Objective
 from mtlrepro.spec import Recipe
@@ -41,7 +41,7 @@ class Hooks:
 def train(
     model: nn.Module,
     objective: Objective,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     batches: Iterable[tuple[int, Batch]],
     *,
     recipe: Recipe,
@@ -61,7 +61,7 @@ def train(
         optimizer: over both.
         batches: (0-based global step, batch) pairs, from the resume point to the end.
         recipe: for the learning rate.
-        steps_per_epoch: the learning rate changes every so many steps.
+        steps_per_epoch: the learning rate changes every so many steps, unless the recipe counts in steps.
         seed: the run's seed; every step derives its own generator state from it.
         device: where model and objective live.
         hooks: see `Hooks`.
@@ -69,18 +69,18 @@ def train(
     Raises:
         TrainingError: when a loss, or a weight about to be stored, is not finite; nothing of it is stored.
     """
-    model.train()
+    set_training(model, recipe)
     objective.train()
-    steps = recipe.epochs * steps_per_epoch
+    steps = training_steps(recipe, steps_per_epoch)
     every = max(1, steps // LOG_LINES)
     unchecked: list[tuple[int, Tensor, Losses]] = []
     seconds = 0.0
     for step, batch in batches:
         start = time.perf_counter()
         seed_generators(derive(seed, "step", step), device)
-        lr = set_learning_rates(optimizer.param_groups, recipe, step // steps_per_epoch)
+        lr = set_learning_rates(optimizer.param_groups, recipe, step if recipe.steps else step // steps_per_epoch)
         batch = batch.to(device)
-        losses = take_step(model, objective, optimizer, batch, step / steps)
+        losses = take_step(model, objective, optimizer, batch, step / steps, recipe.clip)
         done = step + 1
         losses = Losses(losses.total.detach(), losses.terms)
         unchecked.append((done, batch.index, losses))
@@ -99,14 +99,37 @@ def train(
     return seconds
 
 
+def set_training(model: nn.Module, recipe: Recipe) -> None:
+    """Training mode, but for a frozen backbone: its batch norms keep the averages that it came with."""
+    model.train()
+    if recipe.encoder_lr == 0:
+        model.get_submodule("backbone").eval()
+
+
+def training_steps(recipe: Recipe, steps_per_epoch: int) -> int:
+    """Optimizer steps of a whole training."""
+    return recipe.steps or recipe.epochs * steps_per_epoch
+
+
 def take_step(
-    model: nn.Module, objective: Objective, optimizer: torch.optim.Optimizer, batch: Batch, progress: float
+    model: nn.Module, objective: Objective, optimizer: Optimizer, batch: Batch, progress: float, clip: float = 0.0
 ) -> Losses:
-    """One optimizer step; none where a batch holds nothing to learn from."""
+    """One optimizer step; none where a batch holds nothing to learn from.
+
+    Args:
+        model: in training mode, as the objective.
+        objective: gives the losses.
+        optimizer: over both.
+        batch: on their device.
+        progress: share of the training that is done.
+        clip: see `mtlrepro.spec.Recipe`.
+    """
     losses: Losses = objective(model, batch, progress)
     if losses.total.requires_grad:
         optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
+        if clip:
+            nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
         optimizer.step()
     return losses
 

@@ -35,13 +35,20 @@ class Group:
     Attributes:
         parameters: some of the objective's parameters.
         lr_factor: their learning rate as a multiple of the recipe's.
+        lr: their learning rate itself, whatever the recipe's is, in place of `lr_factor`; a schedule multiplies it.
         period: share of the training after which their learning rate halves, again and again; None follows the
             recipe's schedule.
+        schedule: key of a schedule of their own (`mtlrepro.engine.optim.SCHEDULES`); None follows the recipe's.
+        optimizer: key of an optimizer of their own (`mtlrepro.engine.optim.OPTIMIZERS`), without weight decay; None
+            puts them into the recipe's.
     """
 
     parameters: Sequence[nn.Parameter]
     lr_factor: float = 1.0
     period: float | None = None
+    schedule: str | None = None
+    optimizer: str | None = None
+    lr: float | None = None
 
 
 class Objective(nn.Module, ABC):
@@ -83,6 +90,11 @@ class Objective(nn.Module, ABC):
         if teachers:
             mend = "Leave `needs` empty, or choose an objective that learns from other runs"
             raise SpecError(f"{type(self).__name__} needs no other runs, got {len(teachers)}", field="needs", mend=mend)
+
+    @classmethod
+    def beside(cls, tasks: Mapping[str, Task]) -> tuple[str, ...]:
+        """Tasks that are none of a model's `tasks` and whose labels the objective wants in a batch all the same."""
+        return ()
 
     def groups(self) -> list[Group]:
         """Those of its parameters that learn at a rate of their own; the others follow the recipe."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,10 @@ class Outcome:
 
     def differences(self, other: Outcome) -> list[str]:
         """Names of what is not the same, bit for bit."""
-        found = [k for k in ("metrics", "lines", "pictures") if getattr(self, k) != getattr(other, k)]
-        found += [k for k in self.record if k not in ("seconds", "speed") and self.record[k] != other.record[k]]
+        found = [k for k in ("lines", "pictures") if getattr(self, k) != getattr(other, k)]
+        kept = [k for k in self.record if k not in ("seconds", "speed")]
+        # As text: what is undefined is NaN, which is not equal to itself.
+        found += [k for k in kept if json.dumps(self.record[k]) != json.dumps(other.record[k])]
         found += sorted(self.tensors.keys() ^ other.tensors.keys())
         return found + [k for k in self.tensors if not torch.equal(self.tensors[k], other.tensors.get(k, Tensor()))]
 

@@ -96,6 +96,59 @@ def test_round_trip_keeps_every_bit_and_what_follows(optimizer: str, tmp_path: P
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c"]
 
 
+class Adversary(Owner):
+    """Its parameter has an optimizer of its own."""
+
+    def groups(self) -> list[Group]:
+        return [Group([self.film], 10.0, optimizer="adam_b99")]
+
+
+def two(steps: int) -> State:
+    state = State("sgd", steps=0)
+    state.objective = Adversary()
+    state.optimizer = build_optimizer(state.model, state.objective, Recipe("sgd", 1e-2, 1e-3, 2, 1))  # type: ignore[assignment]
+    for _ in range(steps):
+        state.step()
+    return state
+
+
+def test_two_optimizers_come_back_as_they_were(tmp_path: Path) -> None:
+    state, other = two(3), two(0)
+    state.save(tmp_path / "c")
+    other.load(tmp_path / "c")
+    for s in (state, other):
+        s.step()
+    assert same(state.bits(), other.bits())
+    tensors, _ = checkpoint.read(tmp_path / "c")
+    last = max(int(k.split(".")[1]) for k in tensors if k.startswith("optimizer."))
+    write_with(tmp_path / "c", {f"optimizer.{last}.exp_avg_sq": None})
+    two(0).load(tmp_path / "c")  # the only parameter of its optimizer: nothing tells that it had more state
+    write_with(tmp_path / "c", {"optimizer.0.momentum_buffer": None})
+    two(0).load(tmp_path / "c")  # as a parameter without a gradient
+
+
+def test_a_network_starts_from_what_fits_of_another(tmp_path: Path) -> None:
+    def network(outputs: int, *tasks: str) -> nn.Module:
+        heads = {task: nn.Sequential(nn.Linear(4, 4), nn.Linear(4, outputs)) for task in tasks}
+        return nn.ModuleDict({"backbone": nn.Linear(2, 4), "heads": nn.ModuleDict(heads)})
+
+    old, new = network(1, "depth"), network(3, "semseg", "depth")
+    optimizer = torch.optim.SGD(old.parameters(), 0.1)
+    checkpoint.save(tmp_path / "c", old, Owner(), optimizer, Position(3))
+    before = {k: v.clone() for k, v in new.state_dict().items()}
+    taken = checkpoint.start(tmp_path / "c", new, Owner(), ("semseg", "depth"), ("depth",))
+    after, source = new.state_dict(), old.state_dict()
+    assert taken == 2 + 2 * 2 + 3  # backbone, both tasks' first layers, the objective
+    assert torch.equal(after["backbone.weight"], source["backbone.weight"])
+    for task in ("semseg", "depth"):
+        assert torch.equal(after[f"heads.{task}.0.weight"], source["heads.depth.0.weight"])
+        assert torch.equal(after[f"heads.{task}.1.weight"], before[f"heads.{task}.1.weight"])  # another width
+    with pytest.raises(StoreError, match="holds no tensor that fits"):
+        checkpoint.start(tmp_path / "c", nn.Conv2d(9, 9, 9), nn.Module(), (), ())
+    with pytest.raises(StoreError, match="no checkpoint of a run that another one starts from"):
+        checkpoint.start(tmp_path / "none", new, Owner(), (), ())
+
+
 def test_adam_state_is_stored_whole(tmp_path: Path) -> None:
     State().save(tmp_path / "c")
     tensors, _ = checkpoint.read(tmp_path / "c")

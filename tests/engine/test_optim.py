@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +10,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mtlrepro.data.sample import Batch
-from mtlrepro.engine.optim import OPTIMIZERS, build_optimizer, halve, learning_rate, set_learning_rates
+from mtlrepro.engine.optim import (
+    OPTIMIZERS,
+    Several,
+    build_optimizer,
+    halve,
+    learning_rate,
+    optimizers_of,
+    set_learning_rates,
+)
 from mtlrepro.errors import SpecError
 from mtlrepro.objectives.base import Group, Losses, Objective
 from mtlrepro.spec import Recipe
@@ -56,6 +65,9 @@ def test_rates_fall_and_stay_positive() -> None:
     assert rates[-1] > 0
 
 
+BETA2 = {"adam": 0.999, "adam_b98": 0.98, "adam_b99": 0.99}
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_updates_follow_the_textbook(name: str) -> None:
     """Coupled weight decay: g + wd p enters Adam's moments (Kingma & Ba, 2015, algorithm 1) and SGD's velocity."""
@@ -69,9 +81,10 @@ def test_updates_follow_the_textbook(name: str) -> None:
     p, m, v = start, 0.0, 0.0
     for t, gradient in enumerate(gradients, 1):
         g = gradient + 0.1 * p
-        if name == "adam":
-            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-            p -= 1e-2 * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)) ** 0.5 + 1e-8)
+        if name in BETA2:
+            beta = BETA2[name]
+            m, v = 0.9 * m + 0.1 * g, beta * v + (1 - beta) * g * g
+            p -= 1e-2 * (m / (1 - 0.9**t)) / ((v / (1 - beta**t)) ** 0.5 + 1e-8)
         else:
             m = g if t == 1 else 0.8 * m + g
             p -= 1e-2 * m
@@ -95,7 +108,8 @@ def test_groups_of_an_objective_are_trained_apart_and_once(name: str) -> None:
     usual, first, second = build_optimizer(model, objective, recipe(name)).param_groups
     assert same_objects(usual["params"], [*model.parameters(), *objective.usual])
     assert same_objects([*first["params"], *second["params"]], [*objective.special])
-    assert [(g["lr_factor"], g["period"]) for g in (usual, first, second)] == [(1.0, None), (10.0, 0.15), (0.1, None)]
+    assert [g["lr_factor"] for g in (usual, first, second)] == [1.0, 10.0, 0.1]
+    assert [g["schedule"] is None for g in (usual, first, second)] == [True, False, True]
     assert {g["weight_decay"] for g in (usual, first, second)} == {0.1}
 
 
@@ -112,6 +126,82 @@ def test_a_group_multiplies_its_own_schedule_or_the_recipes() -> None:
     assert usual == (1e-3,) * 10 + (5e-4,) * 10
     assert film == pytest.approx([1e-2 * 0.5 ** (epoch // 3) for epoch in range(20)], rel=1e-12)
     assert follower == pytest.approx([0.1 * rate for rate in usual], rel=1e-12)
+
+
+class Network(nn.Module):
+    """A backbone and a head of one weight each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone, self.head = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+
+
+class Adversary(Owner):
+    """Its parameters have an optimizer and a schedule of their own."""
+
+    def groups(self) -> list[Group]:
+        return [Group([*self.special], 0.5, schedule="poly", optimizer="adam_b99")]
+
+
+def test_the_encoder_has_a_rate_of_its_own() -> None:
+    network = Network()
+    r = dataclasses.replace(recipe("adam_b98", 3e-4, schedule="drop"), steps=40_000, encoder_lr=2e-4)
+    usual, encoder = build_optimizer(network, Owner(), r).param_groups
+    assert same_objects(encoder["params"], [network.backbone.weight])
+    assert len(usual["params"]) == 1 + 2
+    seen = {}
+    for step in (0, 29_999, 30_000, 39_999):
+        set_learning_rates([usual, encoder], r, step)
+        seen[step] = (usual["lr"], encoder["lr"])
+    # DenseMTL, section 4.1: updates 1 to 30,000 at the full rate, the others at a tenth.
+    assert seen[0] == seen[29_999] == pytest.approx((3e-4, 2e-4))
+    assert seen[30_000] == seen[39_999] == pytest.approx((3e-5, 2e-5))
+
+
+def test_the_first_phase_of_self_supervised_pretraining_drops_after_160000_of_300000_steps() -> None:
+    r = dataclasses.replace(recipe(lr=1e-4, schedule="drop_early"), steps=300_000)
+    assert [learning_rate(r, s) for s in (159_999, 160_000)] == pytest.approx([1e-4, 1e-5])
+
+
+def test_parameters_with_an_optimizer_of_their_own_are_stepped_by_it() -> None:
+    """As by two optimizers: SGD with decay for the network, Adam without for the adversary."""
+    network, adversary = Network(), Adversary((1.0, None))
+    r = dataclasses.replace(recipe("sgd", schedule="constant"), steps=100)
+    both = build_optimizer(network, adversary, r)
+    assert isinstance(both, Several)
+    assert [len(numbers) for numbers in optimizers_of(both)] == [4, 1]
+    assert [g["weight_decay"] for g in both.param_groups] == [0.1, 0.0]
+    assert both.param_groups[1]["betas"] == (0.9, 0.99)
+    set_learning_rates(both.param_groups, r, 50)
+    assert [g["lr"] for g in both.param_groups] == pytest.approx([1e-2, 0.5e-2 * 0.5**0.9])
+    start = network.head.weight.detach().clone()
+    for parameter in (network.head.weight, adversary.special[0]):
+        parameter.grad = torch.full_like(parameter, 3.0)
+    both.step()
+    assert network.head.weight.item() == pytest.approx(float(start - 1e-2 * (3.0 + 0.1 * start)), rel=1e-6)
+    assert adversary.special[0].item() == pytest.approx(1 - 0.5e-2 * 0.5**0.9, rel=1e-5)  # Adam's first step: the rate
+    assert sorted(both.state_dict()["state"]) == [0, 4] or sorted(both.state_dict()["state"]) == [1, 4]
+    both.zero_grad()
+    assert network.head.weight.grad is None
+    assert adversary.special[0].grad is None
+
+
+class Fixed(Owner):
+    """Its parameters have a rate of their own, whatever the recipe's: one in the recipe's optimizer, one in Adam."""
+
+    def groups(self) -> list[Group]:
+        first, second = self.special
+        return [Group([first], lr=1e-4), Group([second], lr=3e-4, schedule="poly", optimizer="adam_b99")]
+
+
+@pytest.mark.parametrize("rate", [1e-2, 2.5e-4])
+def test_a_group_may_have_a_rate_that_is_not_the_recipes(rate: float) -> None:
+    r = recipe("sgd", lr=rate, schedule="constant")
+    both = build_optimizer(Network(), Fixed((1.0, None), (1.0, None)), r)
+    for epoch in (0, 4, 9):
+        set_learning_rates(both.param_groups, r, epoch)
+        rates = [group["lr"] for group in both.param_groups]
+        assert rates == pytest.approx([rate, 1e-4, 3e-4 * (1 - epoch / 10) ** 0.9], rel=1e-12)
 
 
 def test_poly_is_followed_by_a_group_without_a_period() -> None:

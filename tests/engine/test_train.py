@@ -184,6 +184,23 @@ def test_no_step_is_made_where_there_is_nothing_to_learn(optimizer: str) -> None
     assert not torch.equal(bits(run)["model.weight"], before["model.weight"])
 
 
+def test_a_long_gradient_is_scaled_to_the_norm_that_the_recipe_allows() -> None:
+    """All parameters together; a shorter one stays."""
+    steps = {}
+    for clip in (0.0, 1e9, 1e-3):
+        run = Run(optimizer="sgd")
+        run.model.train()
+        before = bits(run)
+        take_step(run.model, run.objective, run.optimizer, next(b for _, b in run.batches(0)), 0.0, clip)
+        after = bits(run)
+        steps[clip] = {k: after[k] - before[k] for k in before if k.startswith("model.")}
+        norms = [p.grad.norm() for group in run.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if clip == 1e-3:
+            assert float(torch.stack(norms).norm()) == pytest.approx(1e-3, rel=1e-3)
+    assert all(torch.equal(steps[0.0][k], steps[1e9][k]) for k in steps[0.0])
+    assert float(steps[1e-3]["model.weight"].norm()) < 0.1 * float(steps[0.0]["model.weight"].norm())
+
+
 def test_a_training_goes_on_after_a_batch_without_anything_to_learn() -> None:
     run, short = Run(objective=Scripted({2: 0.0})), Run()
     run()

@@ -70,7 +70,7 @@ def test_hashes_are_equal_exactly_for_equal_specs(one: RunSpec, two: RunSpec) ->
 
 def _changed(name: str, old: Any) -> Any:
     """Another value of a field."""
-    if name in ("options", "weights", "losses") and isinstance(old, tuple):
+    if name in ("options", "weights", "losses", "val_options") and isinstance(old, tuple):
         return (("x", 1),)
     if isinstance(old, bool):
         return not old
@@ -92,14 +92,36 @@ def _variants(value: Any) -> list[Any]:
 def test_every_field_counts() -> None:
     spec = make_spec()
     hashes = [spec.hash(), *(v.hash() for v in _variants(spec))]
-    assert len(hashes) == 1 + (10 + 4) + 6 + 4 + 10
+    assert len(hashes) == 1 + (12 + 5) + 6 + 4 + 13 + 1
     assert len(set(hashes)) == len(hashes)
+
+
+def test_fields_that_came_late_are_written_only_where_they_say_something() -> None:
+    """What was recorded before they came keeps its hash."""
+    spec = make_spec()
+    assert {"val_name", "val_options"}.isdisjoint(spec.to_json()["data"])
+    assert {"steps", "encoder_lr", "clip"}.isdisjoint(spec.to_json()["recipe"])
+    assert "start" not in spec.to_json()
+    late = dataclasses.replace(
+        spec,
+        data=dataclasses.replace(spec.data, val_name="streets"),
+        recipe=dataclasses.replace(spec.recipe, steps=40_000, encoder_lr=0.0),
+        start=True,
+    )
+    written = late.to_json()
+    assert (written["data"]["val_name"], written["start"]) == ("streets", True)
+    assert {k: written["recipe"].get(k) for k in ("steps", "encoder_lr", "clip")} == {
+        "steps": 40_000,
+        "encoder_lr": 0.0,
+        "clip": None,
+    }
+    assert RunSpec.from_json(written) == late
 
 
 def test_every_field_of_a_needed_run_counts() -> None:
     spec = dataclasses.replace(make_spec(), needs=(make_spec(lr=0.5),))
     variants = _variants(spec)
-    assert len(variants) == 2 * ((10 + 4) + 6 + 4 + 10)
+    assert len(variants) == 2 * ((12 + 5) + 6 + 4 + 13 + 1)
     hashes = [make_spec().hash(), spec.hash(), *(v.hash() for v in variants)]
     assert len(set(hashes)) == len(hashes)
 
