@@ -1,6 +1,6 @@
 """pytest interface: a suite file's `TABLE` becomes one test a row; a report is left at the end.
 
-Options: --tier --seeds --data-root --runs --report --shard; pytest's own --strict makes IMPROVED fail.
+Options: --tier --seeds --data-root --data-option --runs --report --shard; pytest's own --strict makes IMPROVED fail.
 """
 
 from __future__ import annotations
@@ -35,6 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seeds", type=int, default=1, help="seeds of every run (default 1)")
     group.addoption(
         "--data-root", type=Path, default=None, help="folder of the papers' datasets (default: $MTLREPRO_DATA)"
+    )
+    group.addoption(
+        "--data-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="read datasets that have this setting so, whatever is declared, such as policy=disjoint",
     )
     group.addoption("--runs", type=Path, default=Path("runs"), help="run store (default: runs/)")
     group.addoption("--report", type=Path, default=Path("report"), help="folder of the report (default: report/)")
@@ -144,6 +151,7 @@ class SuitePlugin:
         if self._session is None:
             from mtlrepro.suite.launch import Inline
             from mtlrepro.suite.session import Options, Session, devices
+            from mtlrepro.suite.variants import parse
 
             option = self.config.getoption
             options = Options(
@@ -153,6 +161,7 @@ class SuitePlugin:
                 option("report"),
                 option("data_root"),
                 _strict(self.config),
+                parse(option("data_option")),
             )
             worker = getattr(self.config, "workerinput", None)
             if worker is not None:

@@ -68,6 +68,9 @@ def test_list_names_panels_and_takes_them_as_patterns(capsys: pytest.CaptureFixt
         (["run", "mti_net/7a", "--tier", "full"], ["no selected row can be served", "nyuv2", "MTLREPRO_DATA"]),
         (["run", "mti_net/7a", "--tier", "smok"], ["unknown tier 'smok'", "'smoke'"]),
         (["run", "--dataset", "nowhere.toml"], ["nowhere.toml", "no such description file"]),
+        (["run", "mti_net/7a", "--data-option", "policy=disjoint"], ["unknown setting of these datasets 'policy'"]),
+        (["run", "mti_net/7a", "--data-option", "policy"], ["--data-option", "'policy' is not NAME=VALUE"]),
+        (["run", "dense_mtl/vkitti2/1", "--data-option", "policy=disjunct"], ["unknown split policy", "'disjoint'"]),
         (["report", "nowhere.json"], ["nowhere.json", "no such file"]),
         (["data", "info", "nyuv3"], ["nyuv3"]),
         (["list", "--suites", "nowhere"], ["nowhere", "no suites folder"]),
@@ -115,7 +118,7 @@ class Counts:
     def result(self, key: str) -> dict[str, Any]:
         job = self.jobs[key]
         if isinstance(job, CostJob):
-            params, macs = self.PRINTED[job.model.arch]
+            params, macs = self.PRINTED.get(job.model.arch, (1e6, 1e9))
             return {"params": params, "macs": macs, "uncounted": {}}
         figures: dict[str, Any] = {"metrics": {}, "evaluations": [], "trivial": {}, "speed": {}, "seconds": {}}
         return {"record": {"key": key, **figures}, "reused": True}
@@ -142,6 +145,20 @@ def test_a_figure_better_than_its_band_fails_only_with_strict(
     rows = json.loads((tmp_path / "report" / "report.json").read_text())["tables"][0]["rows"]
     verdicts = [c["verdict"] for r in rows for c in r["checks"] if c["kind"] == "resource"]
     assert (verdicts.count("IMPROVED"), verdicts.count("PASS")) == (3, 5)
+
+
+def test_a_report_names_what_was_chosen_of_datasets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "Pool", lambda devices, report: Counts())
+    folders = ["--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]
+    chosen = ["--data-option", "normals=metric", "--data-option", "policy=disjoint"]
+    main(["run", *chosen, "dense_mtl/vkitti2/4b", "--tier", "smoke", *folders])
+    capsys.readouterr()
+    for name in ("report.md", "report.html", "report.json"):
+        text = (tmp_path / "report" / name).read_text()
+        for words in ("virtual_kitti2 normals=metric in place of released", "policy=disjoint in place of released"):
+            assert words in text, name
 
 
 def test_results_are_recorded_by_another_verb(capsys: pytest.CaptureFixture[str]) -> None:

@@ -275,6 +275,8 @@ def test_panels_are_tables_of_the_report(with_panels: Path) -> None:
         (["--tier", "full"], ["no selected row can be served", "nyuv2", "MTLREPRO_DATA", "--tier auto"]),
         (["--tier", "bench"], ["no CUDA GPU"]),
         (["--seeds", "0"], ["--seeds", "at least 1"]),
+        (["--data-option", "policy"], ["--data-option", "'policy' is not NAME=VALUE"]),
+        (["--data-option", "policy=disjoint"], ["unknown setting of these datasets 'policy'", "Known: none"]),
         (["--shard", "3/2"], ["--shard 3/2", "K/N"]),
     ],
 )

@@ -49,7 +49,7 @@ class Profile(Verb):
             raise SpecError("no row of these tables has a network here", mend="See `mtlrepro list --rows`")
         lines, uncounted = [], {}
         for spec in specs:
-            tasks = make_tasks(spec.tasks, dataset_info(spec.data.name, spec.data.options))
+            tasks = make_tasks(spec.tasks, dataset_info(spec.data.name, spec.data.options), spec.objective.losses)
             channels = {name: task.channels for name, task in tasks.items()}
             model = replace(spec.model, weights=None)
             cost = model_cost(model, channels, spec.data.size)

@@ -18,6 +18,7 @@ class Run(Verb):
     examples = """examples:
   mtlrepro run mti_net/2a                              one table at the strongest tier this machine can serve
   mtlrepro run nyuv2 --tier full --data-root /data --seeds 3
+  mtlrepro run dense_mtl/vkitti2/1 --data-option policy=disjoint       a split without the released one's overlap
   mtlrepro run --dataset street.toml --methods stl mtl mti_net --size 96x128 --epochs 8
   mtlrepro run --dataset street.toml --methods mtl/partial mtl/jtr --labels onelabel --augment flip_photo
   mtlrepro run mti_net --tier smoke --seeds 3 && mtlrepro expected update    keep them as reference for regressions"""
@@ -30,6 +31,14 @@ class Run(Verb):
         parser.add_argument("--tier", default="auto", help="auto, smoke, bench or full (default auto)")
         parser.add_argument("--seeds", type=int, default=1, help="seeds of every run (default 1)")
         parser.add_argument("--strict", action="store_true", help="a figure better than its band fails too")
+        parser.add_argument(
+            "--data-option",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="read datasets that have this setting so, whatever is declared; may be given several times "
+            "(`mtlrepro data info` names settings)",
+        )
         add_suites(parser)
         add_store(parser)
         own = parser.add_argument_group("comparing methods on a dataset of your own")
@@ -74,7 +83,9 @@ class Run(Verb):
         from mtlrepro.suite.own import Comparison, compare
         from mtlrepro.suite.session import OWN_TIER, Options, Session
         from mtlrepro.suite.table import discover, select
+        from mtlrepro.suite.variants import parse
 
+        data_options = parse(options.data_option)
         if bool(options.dataset) == bool(options.tables):
             raise SpecError(
                 "nothing to run" if not options.dataset else "tables and --dataset together",
@@ -107,7 +118,7 @@ class Run(Verb):
             )
         progress = ProgressLine(width=shutil.get_terminal_size().columns)
         session = Session(
-            Options(tier, options.seeds, options.runs, options.report, options.data_root, options.strict),
+            Options(tier, options.seeds, options.runs, options.report, options.data_root, options.strict, data_options),
             report=progress,
         )
         try:

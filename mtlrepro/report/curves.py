@@ -137,7 +137,7 @@ def _common(texts: list[str]) -> int:
 
 
 def delta_bars(name: str, title: str, rows: list[RowResult]) -> Picture | None:
-    """Δ_m per row: the paper's and ours. In two unrelated panels unless all of ours are from tier full.
+    """Δ_m per row: the paper's and ours. In two unrelated panels unless all of ours are the paper's runs at tier full.
 
     Returns:
         The figure, None where no row has a Δ_m.
@@ -146,17 +146,17 @@ def delta_bars(name: str, title: str, rows: list[RowResult]) -> Picture | None:
     if not rows:
         return None
     tiers = {row.tier for row in rows if "own" in row.delta and row.tier}
-    ours_title = (
-        "measured" if tiers == {"full"} else f"measured at {', '.join(sorted(tiers))}: synthetic scenes, not comparable"
-    )
+    comparable = tiers == {"full"} and not any(row.varied for row in rows)
+    why = "data read otherwise" if tiers == {"full"} else "synthetic scenes"
+    ours_title = "measured" if comparable else f"measured at {', '.join(sorted(tiers))}: {why}, not comparable"
     series = [("paper", "printed in the paper", "#52606d", "")]
     if tiers:
-        series.append(("own", ours_title, COLOURS[0], "" if tiers == {"full"} else "////"))
+        series.append(("own", ours_title, COLOURS[0], "" if comparable else "////"))
     height = 0.27 * len(rows) + 0.95
     figure = new_figure(8.4, height)
     label_room = min(0.34, 0.016 + 0.0085 * max(len(row.name) for row in rows))
     figure.subplots_adjust(left=label_room, right=0.985, bottom=0.36 / height, top=1 - 0.55 / height, wspace=0.08)
-    limits = _limits(rows, [key for key, *_ in series]) if tiers == {"full"} else None
+    limits = _limits(rows, [key for key, *_ in series]) if comparable else None
     for i, (key, heading, colour, hatch) in enumerate(series):
         axes = figure.add_subplot(1, len(series), i + 1)
         values = [row.delta.get(key, math.nan) for row in rows]

@@ -64,11 +64,14 @@ def _statement(result: SessionResult, rows: list[RowResult], checks: list[Check]
         datasets = ", ".join(dict.fromkeys(table.dataset for table in result.tables))
         text = f"This report compares methods on the dataset {datasets}; no paper's number is involved."
         return " ".join([text, *(note for table in result.tables for note in table.notes)])
-    if any(row.tier == "full" for row in rows):
+    full = [row for row in rows if row.tier == "full"]
+    varied = "; ".join(dict.fromkeys(row.varied for row in full if row.varied))
+    if not all(row.varied for row in full):
         printed = [c for c in checks if c.kind == "printed" and c.tier == "full" and c.verdict in words.DECIDED]
         claims = [c for c in checks if c.kind == "claim" and words.compared(c) and c.verdict in words.DECIDED]
         text = f"{words.plural(len(printed), 'printed figure')} compared at tier full: {_tally(printed)}"
-        return f"{text}; {words.plural(len(claims), 'claim')} checked: {_tally(claims)}." if claims else f"{text}."
+        text += f"; {words.plural(len(claims), 'claim')} checked: {_tally(claims)}" if claims else ""
+        return f"{text}; not compared: rows whose data were read with {varied}." if varied else f"{text}."
     resources = [c for c in checks if c.kind == "resource" and c.verdict in words.DECIDED]
     counted = [c for c in resources if c.tier == "conformance"]
     timed = [c for c in resources if c.tier != "conformance"]
@@ -80,7 +83,9 @@ def _statement(result: SessionResult, rows: list[RowResult], checks: list[Check]
         what = words.plural(len(timed), "figure")
         apart.append(f"{what} of time and memory that steps on synthetic scenes give as ratios ({_tally(timed)})")
     besides = f", apart from {' and '.join(apart)}" if apart else ""
-    return f"{DISCLAIMER}{besides}: nothing ran at tier full (the paper's dataset, model and recipe)."
+    why = "nothing ran at tier full (the paper's dataset, model and recipe)"
+    why = f"what ran at tier full read its data with {varied}, which is another experiment" if varied else why
+    return f"{DISCLAIMER}{besides}: {why}."
 
 
 def _tally(checks: list[Check]) -> str:

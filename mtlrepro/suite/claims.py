@@ -31,6 +31,17 @@ def judge_claim(entry: Ordering, here: Evidence) -> Check:
     if (timed or not exact) and not (len(tiers) == 1 and tiers <= set(enough)):
         reason = next((r.service.not_run for r in rows if r.service.not_run), f"no {enough[0]}-tier result")
         return Check("claim", entry.text, "SKIPPED", expected=quote, reason=reason)
+    if timed or not exact:
+        figures = [(here, entry.row, mine) for mine, _ in columns]
+        figures += [
+            (there, name, there.panel.printed.column(theirs))
+            for there, name in sides[1:]
+            if there
+            for _, theirs in columns
+        ]
+        another = next((why for there, name, column in figures if (why := there.another(name, column))), "")
+        if another:
+            return Check("claim", entry.text, "SKIPPED", expected=quote, reason=another)
     comparisons = []
     for column, theirs in columns:
         for there, name in sides[1:]:

@@ -30,6 +30,10 @@ TIMING_TIERS = ("bench", "full")
 """Tiers that train the paper's exact model on a GPU, so that its time and memory are measured."""
 
 
+READ_WITH = "read with"
+"""Begins what is said of data that were read otherwise than declared."""
+
+
 @dataclass
 class RowEvidence:
     """What is known about a row: its service, records per spec and seed, and counted costs per paper-exact spec."""
@@ -123,6 +127,14 @@ class Evidence:
         series = self.column_series(name, column)
         return value_of(series) if series else None
 
+    def another(self, name: str, column: Column) -> str:
+        """Why a figure is not of the printed experiment: how its data were read, or those of its reference."""
+        place = own_reference(self.bound, name, column) if column.over else None
+        there = self.at(place[0]) if place else None
+        rows = [self.rows[name], *([there.rows[place[1]]] if place and there and place[1] in there.rows else [])]
+        varied = next((row.service.varied for row in rows if row.service.varied), "")
+        return f"{READ_WITH} {varied}: another experiment than the printed one" if varied else ""
+
     def measured(self, name: str, column: Column) -> Value | None:
         """As `value`, but a resource relative to the baseline row where the paper prints it so."""
         own = self.value(name, column)
@@ -188,8 +200,8 @@ class Evidence:
 
     def _against_quoted(self, name: str, column: Column) -> bool:
         """Does the figure refer to a row that nobody runs? Then at full the printed one is what ours refers to too."""
-        place = self.panel.reference(self.panel.row(name), column)
-        return self.rows[name].service.tier == "full" and place is not None and place.row.origin != "run"
+        service, place = self.rows[name].service, self.panel.reference(self.panel.row(name), column)
+        return service.tier == "full" and not service.varied and place is not None and place.row.origin != "run"
 
     def _own_baseline(self, name: str, column: Column) -> dict[str, float] | None:
         """Means of our own baseline row; None where it was not run at the row's tier."""
@@ -258,10 +270,12 @@ def training_length(spec: RunSpec, epochs: int = 0) -> tuple[int, int] | None:
         Both numbers; None where the length of its training set is not known. No image is counted where that of the
         test set is not.
     """
-    train, val = dataset_length(spec.data.name, "train"), dataset_length(spec.data.name, "val") or 0
+    data, recipe, passes = spec.data, spec.recipe, epochs or spec.recipe.epochs
+    train, val = dataset_length(data.name, "train"), dataset_length(data.val_name or data.name, "val") or 0
+    if recipe.steps:
+        return recipe.steps, val
     if train is None:
         return None
-    recipe, passes = spec.recipe, epochs or spec.recipe.epochs
     steps = train // recipe.batch if recipe.drop_last else -(-train // recipe.batch)
     evaluations = -(-passes // recipe.evaluate_every) if recipe.evaluate_every else 1  # the end is always evaluated
     return passes * steps, evaluations * val

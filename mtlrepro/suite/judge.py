@@ -15,7 +15,7 @@ from mtlrepro.expected.schema import COUNTED, RESOURCES, TIMED, Column, PrintedR
 from mtlrepro.expected.tolerances import SPEED
 from mtlrepro.suite import verdict
 from mtlrepro.suite.claims import judge_claim
-from mtlrepro.suite.evidence import Evidence, RowEvidence, own_reference, value_of
+from mtlrepro.suite.evidence import READ_WITH, Evidence, RowEvidence, own_reference, value_of
 from mtlrepro.suite.figures import better, main_figure, protocol_of
 from mtlrepro.suite.results import Check, ColumnInfo, RowResult, TableResult
 from mtlrepro.suite.tiers import REHEARSAL
@@ -89,13 +89,15 @@ class _PanelJudge:
             reused=bool(records) and all(r["reused"] for r in records),
             not_run=row.service.not_run,
             view=row.row.view,
+            varied=row.service.varied,
         )
 
     def _delta(self, line: PrintedRow) -> dict[str, float]:
         if self.headline is None:
             return {}
         delta = {kind: value_of(v).mean for kind, v in self.evidence.deltas(line.name, self.headline).items()}
-        if self.evidence.rows[line.name].service.tier != "full":  # synthetic scenes against the paper's dataset
+        service = self.evidence.rows[line.name].service
+        if service.tier != "full" or service.varied:  # other data than the paper's
             delta.pop("printed", None)
         paper = self.panel.cell(line, self.headline)
         return {**delta, "paper": paper.value} if paper is not None else delta
@@ -114,12 +116,13 @@ class _PanelJudge:
         def without(word: str, reason: str) -> Check:
             return Check(kind, column.key, word, expected=cell.text, reason=reason)
 
+        def aside(reason: str) -> Check:
+            return replace(without("SKIPPED", reason), measured=value.mean if value is not None else None)
+
         if line.origin != "run":
             return without("QUOTED", line.source)
         if column.key in line.set_aside:
-            return replace(
-                without("SKIPPED", line.set_aside[column.key]), measured=value.mean if value is not None else None
-            )
+            return aside(line.set_aside[column.key])
         if cell.reasoned:
             return without("SKIPPED", "the print is lost in the available text; this value was reasoned out")
         if not row.row.specs:
@@ -128,13 +131,17 @@ class _PanelJudge:
             known = next((d for d in self.panel.deviations if (d.row, d.column) == (line.id, column.key)), None)
             relative = self.panel.relative(line.name, column)
             return verdict.resource(column, cell, value.mean, relative, tolerance, known)
-        if column.metric in TIMED and value is not None:
+        judged = full if kind == "printed" else column.metric in TIMED and value is not None
+        another = self.evidence.another(line.name, column) if judged and not row.error else ""
+        if column.metric in TIMED and value is not None and not another:
             return self._ratio(line, column, cell, value.mean)
-        if full and value is not None:
+        if full and value is not None and not another:
             spread, source = self.evidence.cell_spread(line.name, column)
             return verdict.printed(column, cell, value, spread, self.panel.runs, tolerance, source)
         if (failure := self._failed_reference(line, column)) and not row.error:
             return without("MISSING", failure)
+        if another:
+            return aside(another)
         if full and not row.error:
             baseline = own_reference(self.bound, line.name, column)
             what = repr(baseline[1]) if baseline else "is not in this table and"
@@ -238,6 +245,10 @@ class _PanelJudge:
                 if figure not in by_seed[0]["metrics"]:
                     continue
                 known = reference.values(spec, figure)
+                if not known and row.service.varied:
+                    reason = f"{READ_WITH} {row.service.varied}: another experiment than the recorded one"
+                    checks.append(Check("recorded", metric, "SKIPPED", row.service.tier, reason=reason))
+                    continue
                 if not known:
                     reason = "no recorded result for this spec: record one with `mtlrepro expected update`"
                     checks.append(Check("recorded", metric, "MISSING", row.service.tier, reason=reason))

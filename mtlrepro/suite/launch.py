@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mtlrepro.errors import TrainingError
+from mtlrepro.expected.schema import COUNTED
 from mtlrepro.files import read_json, write_json
 from mtlrepro.spec import ModelSpec, RunSpec
 from mtlrepro.suite.store import Run, Store
@@ -95,7 +96,7 @@ class CostJob:
         return self.digest
 
     def execute(self, report: Callable[[Event], None], wait: bool) -> dict[str, Any] | None:
-        """{"params", "macs", "uncounted"} and of a training {"train_params", "train_macs"} besides.
+        """{"params", "added_params", "macs", "uncounted"}; of a training {"train_params", "train_macs"} besides.
 
         A pure function, so nobody ever waits for another process.
         """
@@ -107,10 +108,12 @@ class CostJob:
         if path.exists():
             return read_json(path, "Delete it, it is counted again")
         cost = model_cost(replace(self.model, weights=None), dict(self.channels), self.size)
-        record = {"params": cost.params, "macs": cost.macs, "uncounted": dict(cost.uncounted)}
+        record: dict[str, Any] = {name: getattr(cost, name) for name in (*COUNTED, "uncounted")}
         if self.training is not None:
             data = self.training.data
-            tasks = make_tasks(self.training.tasks, dataset_info(data.name, data.options))
+            tasks = make_tasks(
+                self.training.tasks, dataset_info(data.name, data.options), self.training.objective.losses
+            )
             trained = training_cost(self.training, tasks)
             record |= {"train_params": trained.params, "train_macs": trained.macs}
         write_json(path, record)

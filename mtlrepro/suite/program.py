@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 
 from mtlrepro import data
-from mtlrepro.data.streams import UNLABELLED
+from mtlrepro.data.streams import UNLABELLED, val_source
 from mtlrepro.models import BACKBONES, MODELS
 from mtlrepro.objectives import OBJECTIVES
-from mtlrepro.spec import ModelSpec, RunSpec
-from mtlrepro.tasks import TASKS
+from mtlrepro.spec import ModelSpec, RunSpec, digest
+from mtlrepro.tasks import TASKS, make_tasks
 
 PACKAGE = "mtlrepro"
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,10 +28,16 @@ NEUTRAL = frozenset({"mtlrepro.errors", "mtlrepro.engine.environment", "mtlrepro
 
 
 def program_digest(spec: RunSpec) -> str:
-    """Hex digest of every source file a run of this spec can execute."""
+    """Hex digest of every source file a run of this spec can execute.
+
+    Raises:
+        SpecError: an unknown name, or a task that the dataset has no labels for.
+        DataError: a user's description of a dataset is missing or wrong.
+    """
     named = [*_model_targets(spec.model), OBJECTIVES.target(spec.objective.name)]
-    named += [TASKS.target(t) for t in dict.fromkeys(spec.model.main + spec.model.aux)]
-    named += [data.target(name) for name in (spec.data.name, spec.data.extra.name) if name not in ("", UNLABELLED)]
+    datasets = (spec.data.name, spec.data.extra.name, spec.data.val_name)
+    named += [TASKS.target(t) for t in (*spec.tasks, *_beside(spec))]
+    named += [data.target(name) for name in datasets if name not in ("", UNLABELLED)]
     return _digest(frozenset({ENGINE, *(t.partition(":")[0] for t in named)}))
 
 
@@ -40,14 +46,31 @@ def model_digest(spec: ModelSpec) -> str:
     return _digest(frozenset({"mtlrepro.profiling.cost", *(t.partition(":")[0] for t in _model_targets(spec))}))
 
 
+def _beside(spec: RunSpec) -> tuple[str, ...]:
+    """Tasks whose labels are loaded because the objective wants them, and not the model."""
+    judged = val_source(spec.data)
+    info = data.dataset_info(judged.name, judged.options)
+    return OBJECTIVES[spec.objective.name].beside(make_tasks(spec.tasks, info, spec.objective.losses))
+
+
 def _model_targets(spec: ModelSpec) -> list[str]:
     return [MODELS.target(spec.arch), BACKBONES.target(spec.backbone)]
 
 
-def weights_digest(tag: str | None) -> str:
-    """Hex digest of the local file behind a pinned weights tag; "" for random weights, and for the hub's own file."""
+def weights_digest(spec: RunSpec) -> str:
+    """Hex digest of the local files behind a spec's pinned weights; "" for random weights, and for the hub's own files.
+
+    Pinned weights are the backbone's and those of an objective's networks, which its options ending in "weights" name.
+    """
+    named = (value for name, value in spec.objective.options if name.endswith("weights"))
+    backbone, *others = (_tag_digest(tag) for tag in (spec.model.weights, *named))
+    # The backbone's alone, as it is: runs from before objectives had weights keep their key.
+    return digest([backbone, *others]) if any(others) else backbone
+
+
+def _tag_digest(tag: object) -> str:
     folder = os.environ.get("MTLREPRO_WEIGHTS")
-    if tag is None or not folder:
+    if not isinstance(tag, str) or not folder:
         return ""
     found = next((f for suffix in (".safetensors", ".pth") if (f := Path(folder) / f"{tag}{suffix}").exists()), None)
     return _file_digest(found, found.stat().st_mtime_ns) if found else ""

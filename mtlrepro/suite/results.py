@@ -128,6 +128,8 @@ class RowResult:
         checks: comparisons made for this row.
         reused: True if every run was found in the store.
         not_run: why a stronger tier (or anything at all) was not run; empty if nothing is missing.
+        varied: settings of datasets that the user chose in place of the declared ones, such as "policy=disjoint in
+            place of released"; its trained figures and claims are then not held against the print.
     """
 
     name: str
@@ -145,6 +147,7 @@ class RowResult:
     reused: bool = False
     not_run: str = ""
     view: str = "final"
+    varied: str = ""
 
 
 @dataclass

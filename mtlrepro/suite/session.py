@@ -12,11 +12,11 @@ from typing import Any
 from mtlrepro.data import data_root_of
 from mtlrepro.data.disk.verify import verify
 from mtlrepro.data.sample import Dataset
-from mtlrepro.data.streams import extra_source, mask_of, source
+from mtlrepro.data.streams import extra_source, mask_of, source, val_source
 from mtlrepro.engine.environment import command
 from mtlrepro.errors import ReproError, SpecError, unknown
 from mtlrepro.spec import DataSpec, RunSpec, digest
-from mtlrepro.suite import recorded
+from mtlrepro.suite import recorded, variants
 from mtlrepro.suite.evidence import Evidence, RowEvidence, own_reference
 from mtlrepro.suite.judge import adjust_together, judge_table
 from mtlrepro.suite.launch import CostJob, Event, Job, Launcher, Pool, RunJob
@@ -36,7 +36,7 @@ MANIFESTS = "cache/manifests"
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can set (`--tier --seeds --data-root --runs --report --strict`).
+    """What a user can set (`--tier --seeds --data-root --runs --report --strict --data-option`).
 
     Attributes:
         tier: "auto" or one of `TRAINED_TIERS`; `OWN_TIER` runs specs as they are.
@@ -45,6 +45,8 @@ class Options:
         report: folder the report is written to.
         data_root: folder of the papers' datasets; None reads `MTLREPRO_DATA`.
         strict: a figure outside its band on the good side fails its row too.
+        data_options: (name, value) pairs that datasets are read with in place of what rows declare
+            (`mtlrepro.suite.variants`).
     """
 
     tier: str = "auto"
@@ -53,6 +55,7 @@ class Options:
     report: Path = Path("report")
     data_root: Path | None = None
     strict: bool = False
+    data_options: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.tier not in ("auto", OWN_TIER, *TRAINED_TIERS):
@@ -108,7 +111,8 @@ class Session:
         The baseline row of a table joins in wherever Δ_m needs it.
 
         Raises:
-            SpecError: a tier was asked for by name and none of the rows can be served at it.
+            SpecError: a tier was asked for by name and none of the rows can be served at it, or datasets cannot be
+                read as asked for.
             StoreError: the store cannot be written.
         """
         for bound, row in cases:
@@ -118,6 +122,8 @@ class Session:
                 names += [name] if name not in names else []
         if self.options.tier == OWN_TIER and any(bound.table.paper != "own" for bound in self._tables.values()):
             raise unknown("tier", OWN_TIER, ("auto", *TRAINED_TIERS), field="--tier")
+        rows = [self._tables[key].row(name) for key, names in self._selected.items() for name in names]
+        variants.check([spec for row in rows for spec in row.specs], self.options.data_options)
         jobs: dict[str, Job] = {}
         for key, names in self._selected.items():
             for name in names:
@@ -154,22 +160,24 @@ class Session:
         if not row.specs:
             self._plans[identity] = _Plan(Service(None, (), row.missing or "quoted"))
             return []
+        specs = tuple(variants.varied(spec, self.options.data_options) for spec in row.specs)
         service = (
-            Service(OWN_TIER, row.specs, "")
+            Service(OWN_TIER, specs, "")
             if self.options.tier == OWN_TIER
-            else serve(row.specs, self.options.tier, self.capacity, timed=bound.expected.timed)
+            else serve(specs, self.options.tier, self.capacity, timed=bound.expected.timed)
         )
+        service = replace(service, varied=variants.variation(row.specs, service.tier, self.options.data_options))
         plan = self._plans[identity] = _Plan(service)
         jobs: list[Job] = []
         for spec in service.specs:
             assert service.tier is not None
             trainings = [self._run_job(spec, seed, service.tier) for seed in range(self.options.seeds)]
             plan.runs.append([job.run for job in trainings])
-            needs = [need for job in trainings for need in job.needs]
+            needs = [need for job in trainings for need in _needed(job)]
             plan.needs |= {need.key for need in needs}
             jobs += needs
             jobs += trainings
-        for spec in row.specs:
+        for spec in row.specs:  # parameters and MACs are those of the paper's network, however its data are read
             job = self._cost_job(spec, bound.expected.timed)
             plan.costs.append(job.key)
             jobs.append(job)
@@ -183,7 +191,7 @@ class Session:
             tier,
             program_digest(spec),
             self._manifest(spec.data),
-            weights_digest(spec.model.weights),
+            weights_digest(spec),
             tuple(need.key for need in needs),
         )
         return RunJob(run, self.options.runs, self.capacity.data_root, needs=needs)
@@ -192,7 +200,7 @@ class Session:
         from mtlrepro.data import dataset_info
         from mtlrepro.tasks import make_tasks
 
-        tasks = make_tasks(spec.tasks, dataset_info(spec.data.name, spec.data.options))
+        tasks = make_tasks(spec.tasks, dataset_info(spec.data.name, spec.data.options), spec.objective.losses)
         channels = tuple((name, task.channels) for name, task in tasks.items())
         what = [spec.to_json()["model"], channels, spec.data.size, model_digest(spec.model)]
         if timed:
@@ -204,7 +212,7 @@ class Session:
         """Digest of the samples behind a data spec and of which of their labels are hidden."""
         if data not in self._manifests:
             train_set = self._open(source(data), "train")
-            parts = [self._digest(source(data), "train"), self._digest(source(data), "val")]
+            parts = [self._digest(source(data), "train"), self._digest(val_source(data), "val")]
             mask, extra = mask_of(data, train_set), extra_source(data)
             parts += [mask.digest()] if mask else []
             parts += [self._digest(extra, "train")] if extra else []
@@ -235,7 +243,10 @@ class Session:
             panels = [b for b in bound.siblings.values() if b.key in self._selected] or [bound]
             judged = {b.key: judge_table(self._evidence(b)) for b in panels}
             for key, result in judged.items():
-                result.notes += self._remarks([self._plans[key, row.name].service for row in result.rows])
+                services = {row.name: self._plans[key, row.name].service for row in result.rows}
+                result.notes += self._remarks(list(services.values()))
+                served = {name: (self._tables[key].row(name).specs, service) for name, service in services.items()}
+                result.notes += variants.remarks(served, self.options.data_options)
             adjust_together(list(judged.values()))
             self._results |= judged
         return self._results[bound.key]
@@ -383,6 +394,11 @@ def _gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def _needed(job: RunJob) -> list[RunJob]:
+    """Every run that must be finished before one, those that others need first."""
+    return [found for need in job.needs for found in (*_needed(need), need)]
 
 
 def _trainings_first(jobs: list[Job]) -> list[Job]:

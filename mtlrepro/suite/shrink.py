@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mtlrepro.data.streams import UNLABELLED
 from mtlrepro.errors import SpecError
-from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, ObjectiveSpec, Options, Recipe, RunSpec, options
+from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Options, Recipe, RunSpec, options
 
 SMOKE_BACKBONES = {
     "hrnet18": "hrnet_nano",
@@ -16,12 +16,52 @@ SMOKE_BACKBONES = {
     "segnet": "segnet_nano",
     "resnet50_os8": "resnet_nano",
     "resnet50_os16": "resnet_nano",
+    "resnet101_os16": "resnet_nano_os16",
 }
-SMOKE_MODEL_OPTIONS: dict[str, Options] = {"padnet": options(width=32), "deeplab": options(width=16)}
-SMOKE_AUGMENT = {"flip_zoom": "flip", "crop_photo": "flip_photo", "flip_crop_photo": "flip_photo"}
-"""Without a camera's fixed focal length a zoomed room's depth is ambiguous; a few hundred steps do not resolve that."""
+SMOKE_POSE = {"resnet18": "resnet18_nano"}
+NARROW = options(widths=(8, 16, 16, 24, 24))
+SMOKE_MODEL_OPTIONS: dict[str, Options] = {
+    "padnet": options(width=32),
+    "deeplab": options(width=16),
+    "three_ways": NARROW,
+    "dense_mtl": NARROW,
+}
+SMOKE_AUGMENT = {"flip_zoom": "flip", "crop_photo": "flip_photo", "flip_crop_photo": "flip_photo", "flip_cut": "flip"}
+"""Without a camera's fixed focal length a zoomed room's depth is ambiguous; a few hundred steps do not resolve that.
+Embedded scenes have the network's size: nothing is cut from them."""
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Embedded scenes that stand for a paper's dataset.
+
+    Attributes:
+        name: dataset key.
+        options: its settings.
+        keeps: settings of the paper's dataset that the scenes have, too, and take over.
+    """
+
+    name: str
+    options: Options = ()
+    keeps: tuple[str, ...] = ()
+
+    def chosen(self, paper: Options, *also: str) -> Options:
+        """Settings of the scenes for those of the paper's dataset."""
+        return _override(self.options, tuple((k, v) for k, v in paper if k in (*self.keeps, *also)))
+
 
 ROOMS = options(classes=13)
+ROOMS_13 = Scenes("scenes", ROOMS)
+STREETS = Scenes("streets")
+TASKONOMY = Scenes("scenes_taskonomy", ROOMS)
+
+
+def _drives(**settings: Any) -> Scenes:
+    return Scenes("drives", options(**settings), keeps=("classes", "normals"))
+
+
+KITTI, GAME, PHOTO = _drives(style="kitti", classes=14), _drives(style="game"), _drives(style="photo")
+SEQUENCE = _drives(style="photo", frames=True)
 
 
 @dataclass(frozen=True)
@@ -29,16 +69,15 @@ class SmokeTwin:
     """What the smoke runs of a dataset are made on.
 
     Attributes:
-        name, options: embedded scenes.
+        scenes: embedded scenes.
         size: (height, width) of images and labels.
         train: training samples.
         batch: most samples a step.
         epochs: passes over as many labelled samples.
     """
 
-    name: str
+    scenes: Scenes
     size: tuple[int, int]
-    options: Options = ROOMS
     train: int = 192
     batch: int = 4
     epochs: int = 4
@@ -47,32 +86,63 @@ class SmokeTwin:
 SMOKE_VAL = 48
 # JTR's tables are 93 runs, most with several views and networks: small images.
 SMOKE_DATA = {
-    "nyuv2": SmokeTwin("scenes", (64, 96)),
-    "nyuv2_13": SmokeTwin("scenes", (32, 64), train=128, epochs=6),
-    "cityscapes_7": SmokeTwin("streets", (32, 64), (), train=128, epochs=6),
-    "taskonomy": SmokeTwin("scenes_taskonomy", (32, 32), batch=8, epochs=12),  # a seventh of the labels, noisy maps
+    "nyuv2": SmokeTwin(ROOMS_13, (64, 96)),
+    "nyuv2_13": SmokeTwin(ROOMS_13, (32, 64), train=128, epochs=6),
+    "nyuv2_invpt": SmokeTwin(ROOMS_13, (64, 96)),
+    "cityscapes_7": SmokeTwin(STREETS, (32, 64), train=128, epochs=6),
+    "taskonomy": SmokeTwin(TASKONOMY, (32, 32), batch=8, epochs=12),  # a seventh of the labels, noisy maps
+    "virtual_kitti2": SmokeTwin(KITTI, (64, 128)),
+    "synthia": SmokeTwin(GAME, (64, 128)),
+    "cityscapes": SmokeTwin(PHOTO, (64, 128)),
+    "cityscapes_sequence": SmokeTwin(SEQUENCE, (64, 128)),
 }
 """Paper's dataset -> its smoke twin."""
 
-SMOKE_LR_FACTOR = 40.0
-"""Smoke runs make a few hundred steps from random weights: the paper's fine-tuning rate would not move them."""
+SMOKE_LR = {
+    ("adam", False): 4e-3,
+    ("adam", True): 4e-3,
+    ("adam_b98", False): 1e-3,
+    ("adam_b98", True): 1e-3,
+    ("sgd", False): 2e-4,
+    ("sgd", True): 5e-3,
+}
+"""Smoke runs make a few hundred steps from random weights: the papers' fine-tuning rates would not move them. By
+optimizer and whether gradients are clipped; one rate for encoder and heads, both of which are new."""
+
+TWIN_ADVERSARY = 10.0
+"""Factor of discriminators' rates at smoke and bench, where networks learn faster, too."""
+
+SMOKE_LOSSES = {"inverse_berhu": "inverse_berhu_64"}
+"""The same loss of an output in another unit: a few hundred steps do not make a network's outputs grow to 650."""
 
 SMOKE_SCHEDULE = "poly"
 """A short training ends slowly, or the running statistics of deep networks lag behind weights that still move."""
 
 BENCH_TRAIN, BENCH_VAL = 240, 60
-BENCH_DATA: dict[str, tuple[str, Options]] = {
-    "nyuv2": ("scenes", ()),
-    "nyuv2_13": ("scenes", ROOMS),
-    "cityscapes_7": ("streets", ()),
-    "taskonomy": ("scenes_taskonomy", ROOMS),
+BENCH_DATA = {
+    "nyuv2": Scenes("scenes"),
+    "nyuv2_13": ROOMS_13,
+    "nyuv2_invpt": Scenes("scenes"),
+    "cityscapes_7": STREETS,
+    "taskonomy": TASKONOMY,
+    "virtual_kitti2": KITTI,
+    "synthia": GAME,
+    "cityscapes": PHOTO,
+    "cityscapes_sequence": SEQUENCE,
 }
 """Paper's dataset -> embedded scenes of its bench twin, at the paper's image size."""
 
-TWIN_EXTRA = {"nyuv2_depth": ("scenes", options(classes=13, seed=1))}
-"""Second stream of a dataset of its own -> other rooms."""
+TWIN_EXTRA = {"nyuv2_depth": Scenes("scenes", options(classes=13, seed=1))}
+"""Second stream that nothing is trained or evaluated on by itself -> other rooms than the labelled ones."""
 
-BENCH_EPOCHS, BENCH_LR_FACTOR = 12, 10.0
+SIZES = ("size", "resized")
+"""Settings of readers that are a (height, width)."""
+
+BENCH_EPOCHS = 12
+BENCH_LR_FACTOR = {"adam": 10.0, "adam_b98": 10.0, "sgd": 1.0}
+"""Bench runs are short, and start from random weights; ten times SGD's rates, which are high already, diverge. An
+encoder that the paper keeps frozen at its pretrained weights is trained."""
+
 REHEARSAL_EPOCHS = 2
 SMOKE_REGULARISER = 0.1
 """Factor of regularisers' weights: what is hardly trained pulls less at predictions that are hardly formed."""
@@ -95,16 +165,20 @@ def smoke(spec: RunSpec) -> RunSpec:
 
 def bench(spec: RunSpec) -> RunSpec:
     """The bench twin: the paper's exact model, batch and resolution on embedded scenes, a short training."""
-    name, chosen = _known(BENCH_DATA, spec.data.name, "dataset")
-    data = replace(
-        spec.data, name=name, train=BENCH_TRAIN, val=BENCH_VAL, options=chosen, extra=_extra(spec.data, BENCH_TRAIN)
-    )
-    every = min(spec.recipe.evaluate_every, BENCH_EPOCHS)
+    recipe, factor = spec.recipe, _known(BENCH_LR_FACTOR, spec.recipe.optimizer, "optimizer")
     return replace(
         spec,
-        data=data,
+        data=_embedded(spec.data, BENCH_DATA, BENCH_TRAIN, BENCH_VAL, "size"),
         model=replace(spec.model, weights=None),
-        recipe=replace(spec.recipe, lr=spec.recipe.lr * BENCH_LR_FACTOR, epochs=BENCH_EPOCHS, evaluate_every=every),
+        recipe=replace(
+            recipe,
+            lr=recipe.lr * factor,
+            encoder_lr=recipe.encoder_lr * factor if recipe.encoder_lr else None,
+            epochs=BENCH_EPOCHS,
+            steps=0,
+            evaluate_every=min(recipe.evaluate_every, BENCH_EPOCHS),
+        ),
+        objective=_from_random(spec.objective),
         needs=tuple(map(bench, spec.needs)),
     )
 
@@ -116,8 +190,14 @@ def full(spec: RunSpec) -> RunSpec:
 
 def rehearsal(spec: RunSpec) -> RunSpec:
     """The paper's run on its own files, read and transformed as in the paper, but small and short as a smoke twin."""
-    small, twin = smoke(spec), _known(SMOKE_DATA, spec.data.name, "dataset")
-    data = replace(spec.data, size=twin.size)
+    small, data, size = smoke(spec), spec.data, _known(SMOKE_DATA, spec.data.name, "dataset").size
+    data = replace(
+        data,
+        size=size,
+        options=_scaled(data.options, data.size, size),
+        val_options=_scaled(data.val_options, data.size, size),
+        extra=replace(data.extra, options=_scaled(data.extra.options, data.size, size)),
+    )
     every = min(spec.recipe.evaluate_every, 1)
     return replace(
         small,
@@ -135,26 +215,41 @@ TWINS: dict[str, Callable[[RunSpec], RunSpec]] = {
 }
 
 
-def _smoke_data(data: DataSpec) -> DataSpec:
-    twin: SmokeTwin = _known(SMOKE_DATA, data.name, "dataset")
+def _embedded(data: DataSpec, table: Mapping[str, Scenes], train: int, val: int, *also: str) -> DataSpec:
+    """A data spec on embedded scenes: those that are trained on, those beside them, those that are evaluated on."""
+    scenes, extra = _known(table, data.name, "dataset"), data.extra
+    if extra.name not in ("", UNLABELLED):
+        beside = _known({**table, **TWIN_EXTRA}, extra.name, "dataset")
+        extra = replace(extra, name=beside.name, train=train, options=beside.chosen(extra.options, *also))
+    judged = _known(table, data.val_name, "dataset") if data.val_name else Scenes("")
     return replace(
         data,
-        name=twin.name,
-        size=twin.size,
-        augment=SMOKE_AUGMENT.get(data.augment, data.augment),
-        train=twin.train,
-        val=SMOKE_VAL,
-        options=twin.options,
-        extra=_extra(data, twin.train),
+        name=scenes.name,
+        train=train,
+        val=val,
+        options=scenes.chosen(data.options, *also),
+        extra=extra,
+        val_name=judged.name,
+        val_options=judged.chosen(data.val_options, *also),
     )
 
 
-def _extra(data: DataSpec, train: int) -> ExtraData:
-    extra = data.extra
-    if extra.name in ("", UNLABELLED):
-        return extra
-    name, chosen = _known(TWIN_EXTRA, extra.name, "dataset")
-    return replace(extra, name=name, train=train, options=chosen)
+def _smoke_data(data: DataSpec) -> DataSpec:
+    twin: SmokeTwin = _known(SMOKE_DATA, data.name, "dataset")
+    small = _embedded(data, {name: t.scenes for name, t in SMOKE_DATA.items()}, twin.train, SMOKE_VAL)
+    augment = {spec: SMOKE_AUGMENT.get(spec, spec) for spec in (data.augment, data.extra.augment)}
+    extra = replace(small.extra, augment=augment[data.extra.augment])
+    return replace(small, size=twin.size, augment=augment[data.augment], extra=extra)
+
+
+def _scaled(chosen: Options, old: tuple[int, int], new: tuple[int, int]) -> Options:
+    """Settings of a reader whose sizes shrink as the network's input does."""
+    return options(
+        **{
+            name: (value[0] * new[0] // old[0], value[1] * new[1] // old[1]) if name in SIZES else value
+            for name, value in chosen
+        }
+    )
 
 
 def _smoke_model(model: ModelSpec) -> ModelSpec:
@@ -171,7 +266,9 @@ def _smoke_recipe(recipe: Recipe, data: DataSpec) -> Recipe:
     epochs = round(twin.epochs * 100 / (100 - data.unlabelled))  # as many steps however few samples are labelled
     return replace(
         recipe,
-        lr=recipe.lr * SMOKE_LR_FACTOR,
+        lr=_known(SMOKE_LR, (recipe.optimizer, recipe.clip > 0), "optimizer"),
+        encoder_lr=None,
+        steps=0,
         schedule=SMOKE_SCHEDULE,
         batch=min(recipe.batch, twin.batch),
         epochs=epochs,
@@ -185,12 +282,22 @@ def _smoke_objective(objective: ObjectiveSpec) -> ObjectiveSpec:
         "distance_weight": lambda weight: weight * SMOKE_REGULARISER,
         "widths": lambda widths: tuple(width // SMOKE_NARROWER for width in widths),
         "encoder": lambda name: _known(SMOKE_BACKBONES, name, "encoder"),
+        "pose": lambda name: _known(SMOKE_POSE, name, "pose network"),
+        "pose_lr_factor": lambda factor: 1.0,  # as new as the rest
     }
+    objective = _from_random(objective)
     narrow = {name: small[name](value) for name, value in objective.options if name in small}
-    return replace(objective, options=_override(objective.options, options(**narrow)))
+    losses = tuple((task, SMOKE_LOSSES.get(loss, loss)) for task, loss in objective.losses)
+    return replace(objective, losses=losses, options=_override(objective.options, options(**narrow)))
 
 
-def _known(table: dict[str, Any], name: str, kind: str) -> Any:
+def _from_random(objective: ObjectiveSpec) -> ObjectiveSpec:
+    """What an objective owns starts from random weights in twins, too, and adversaries keep up with the network."""
+    changed: dict[str, Callable[[Any], Any]] = {"pose_weights": lambda tag: None, "lr": lambda lr: lr * TWIN_ADVERSARY}
+    return replace(objective, options=tuple((k, changed[k](v) if k in changed else v) for k, v in objective.options))
+
+
+def _known(table: Mapping[Any, Any], name: Any, kind: str) -> Any:
     if name not in table:
         mend = "Give it one in mtlrepro/suite/shrink.py"
         raise SpecError(f"no twin for {kind} {name!r} on the embedded scenes", field=kind, mend=mend)

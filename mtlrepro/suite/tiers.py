@@ -56,11 +56,20 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Service:
-    """How a row's specs are served: tier, twins, and why no stronger tier; tier None means not at all."""
+    """How a row's specs are served.
+
+    Attributes:
+        tier: None means not at all.
+        specs: their twins at that tier.
+        not_run: why no stronger tier.
+        varied: settings of datasets that a user chose in place of the declared ones, as far as the twins differ by
+            them; such a run is another experiment than the printed one.
+    """
 
     tier: str | None
     specs: tuple[RunSpec, ...]
     not_run: str
+    varied: str = ""
 
 
 def obstacle(spec: RunSpec, tier: str, capacity: Capacity) -> str:
@@ -74,8 +83,9 @@ def obstacle(spec: RunSpec, tier: str, capacity: Capacity) -> str:
 
 
 def datasets(spec: RunSpec) -> list[str]:
-    """The datasets that a run trains on."""
-    return [spec.data.name, *([spec.data.extra.name] if spec.data.extra.name not in ("", UNLABELLED) else [])]
+    """The datasets that a run trains on and is evaluated on."""
+    data = spec.data
+    return list(dict.fromkeys(n for n in (data.name, data.extra.name, data.val_name) if n not in ("", UNLABELLED)))
 
 
 def serve(specs: tuple[RunSpec, ...], tier: str, capacity: Capacity, timed: bool = False) -> Service:

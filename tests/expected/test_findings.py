@@ -147,7 +147,7 @@ def test_shipped_findings_name_their_paper_and_say_all_that_a_reader_needs(paper
         assert finding.tables == (ALL,) or set(finding.tables) <= tables, finding.id
         assert len(set(finding.tables)) == len(finding.tables), finding.id
         assert all((finding.title, finding.paper, finding.code, finding.ours)), finding.id
-        options = ("model.options.", "objective.options.")
+        options = ("data.options.", "model.options.", "objective.options.")
         assert finding.key in ("", *KEYS) or finding.key.startswith(options), finding.id
 
 

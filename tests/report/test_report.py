@@ -11,10 +11,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from report_fakes import REASON, full_session, own_session, row, session, smoke_checks, smoke_session, table, write_run
 
 from mtlrepro.errors import StoreError
-from mtlrepro.report import load_report, write_report
+from mtlrepro.report import curves, load_report, write_report
 from mtlrepro.report.headline import DISCLAIMER, headline
 from mtlrepro.report.jsonfile import parse_report
 from mtlrepro.report.schema import render_schema
@@ -88,6 +89,53 @@ def test_every_verdict_is_counted_and_explained(tmp_path: Path) -> None:
     assert "printed figures compared at tier full" in headline(full_session()).sentences[0]
     assert headline(full_session()).verdicts == dict.fromkeys(VERDICTS, 2)
     assert "why XFAIL" in markdown
+
+
+def test_a_report_on_data_read_otherwise_says_that_it_confirms_nothing(tmp_path: Path) -> None:
+    varied, result = "policy=disjoint in place of released", full_session()
+    why = f"read with {varied}: another experiment than the printed one"
+    rows = result.tables[0].rows
+    for one in rows:
+        one.varied, one.delta = varied, {"own": -9.5, "paper": -1.71}
+        one.checks = [Check("printed", "seg", "SKIPPED", None, "33.18", 33.0, reason=why)]
+    markdown, _ = written(result, tmp_path)
+    assert markdown.splitlines()[2].startswith(
+        f"**{DISCLAIMER}: what ran at tier full read its data with {varied}, which is another experiment."
+    )
+    assert why in markdown
+    assert not CONFIRMING.search(markdown.replace(DISCLAIMER, ""))
+    rows[1].varied = ""
+    rows[1].checks = full_session().tables[0].rows[1].checks
+    assert headline(result).sentences[0] == (
+        "4 printed figures compared at tier full: 1 PASS, 1 XFAIL, 1 IMPROVED, 1 FAIL; not compared: rows whose data "
+        f"were read with {varied}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("tier", "varied", "title"),
+    [
+        ("full", "", "measured"),
+        ("full", "classes=8 in place of 14", "measured at full: data read otherwise, not comparable"),
+        ("smoke", "", "measured at smoke: synthetic scenes, not comparable"),
+    ],
+)
+def test_bars_share_an_axis_with_the_print_for_the_paper_s_runs_alone(
+    monkeypatch: pytest.MonkeyPatch, tier: str, varied: str, title: str
+) -> None:
+    drawn: list[Figure] = []
+
+    def note(figure: Figure) -> bytes:
+        drawn.append(figure)
+        return b""
+
+    monkeypatch.setattr(curves, "to_png", note)
+    one = row("MTL", tier)
+    one.varied = varied
+    curves.delta_bars("delta", "Table", [one])
+    paper, own = drawn[0].axes
+    assert own.get_title(loc="left") == title
+    assert (paper.get_xlim() == own.get_xlim()) == (title == "measured")
 
 
 def test_html_is_one_well_formed_file_without_network(tmp_path: Path) -> None:

@@ -289,6 +289,20 @@ def test_a_quoted_rival_has_no_runs_to_test_against() -> None:
     assert (check.verdict, check.reason) == ("SKIPPED", "quoted")
 
 
+@pytest.mark.parametrize("varied", [WITH, WITHOUT])
+def test_another_experiment_neither_confirms_nor_refutes(varied: str) -> None:
+    """One side read otherwise is enough."""
+    bound = table("2a")
+    rows = {name: row_of(bound, name, three(printed(bound, name), f)) for name, f in ((WITH, 1.2), (WITHOUT, 1.0))}
+    rows["Single task"] = row_of(bound, "Single task", three(printed(bound, "Single task")))
+    assert claims_of(judge_table(Evidence(bound, rows)))[FPM].verdict == "PASS"
+    service = dataclasses.replace(rows[varied].service, varied="normals=metric in place of released")
+    rows[varied] = dataclasses.replace(rows[varied], service=service)
+    check = claims_of(judge_table(Evidence(bound, rows)))[FPM]
+    assert (check.verdict, check.tier, check.measured) == ("SKIPPED", None, None)
+    assert check.reason == ("read with normals=metric in place of released: another experiment than the printed one")
+
+
 @pytest.mark.parametrize(("macs", "verdict"), [(2, "PASS"), (9, "FAIL")])
 def test_a_claim_about_counts_and_trained_figures_together(macs: int, verdict: str) -> None:
     """As MTI-Net's Table 7b has two: the counts hold or not, the trained figures are tested."""

@@ -338,6 +338,76 @@ def test_speed_is_not_compared_with_another_machine_s_nor_at_smoke() -> None:
     assert speed_checks("smoke", 500, 9e9) == {}
 
 
+# --- data read otherwise than declared -------------------------------------------------------------------------------
+
+DISJOINT = "policy=disjoint in place of released"
+ANOTHER = f"read with {DISJOINT}: another experiment than the printed one"
+
+
+def read_otherwise(row: RowEvidence) -> RowEvidence:
+    return dataclasses.replace(row, service=dataclasses.replace(row.service, varied=DISJOINT))
+
+
+def test_another_experiment_is_shown_but_not_held_to_the_print() -> None:
+    """Whatever its figures: neither those of the paper confirm it, nor far ones refute it."""
+    bound = table("2a")
+    base = bound.expected.baseline
+    for factor in (1.0, 0.5):
+        rows = {r.name: read_otherwise(row_of(bound, r.name, printed(bound, r.name, factor))) for r in bound.rows}
+        result = judge_table(Evidence(bound, rows))
+        checks = [c for r in result.rows for c in r.checks]
+        assert {(c.kind, c.verdict, c.reason) for c in checks} == {("printed", "SKIPPED", ANOTHER)}
+        assert all(c.measured is not None and c.difference is None for c in checks)
+        assert {c.verdict for c in result.claims} == {"SKIPPED"}
+        assert {c.reason for c in result.claims} == {ANOTHER}
+        assert {r.varied for r in result.rows} == {DISJOINT}
+        own = row_named(result, "PAD-Net")
+        assert own.measured["seg"].mean == pytest.approx(printed(bound, "PAD-Net", factor)["semseg.miou"][0] * 100)
+        assert {"own", "paper"} == set(own.delta)
+        assert row_named(result, base).delta["own"] == 0
+        assert result.chance_failures is None or result.chance_failures == 0
+
+
+def test_delta_against_another_experiment_is_not_held_to_the_print() -> None:
+    bound = table("2a")
+    base = bound.expected.baseline
+    rows = {r.name: row_of(bound, r.name, printed(bound, r.name)) for r in bound.rows}
+    rows[base] = read_otherwise(rows[base])
+    result = judge_table(Evidence(bound, rows))
+    for row in result.rows:
+        verdicts = {c.subject: (c.verdict, c.reason) for c in row.checks}
+        assert verdicts["delta"] == ("SKIPPED", ANOTHER)
+        assert verdicts["seg"] == (("SKIPPED", ANOTHER) if row.name == base else ("PASS", ""))
+
+
+def test_counts_of_another_experiment_are_judged_and_errors_stay_errors() -> None:
+    bound = table("7a")
+    name = bound.rows[-1].name
+    rows = {
+        n: read_otherwise(
+            row_of(bound, n, printed(bound, n), costs=[{"params": 1, "macs": 1}] * len(bound.row(n).specs))
+        )
+        for n in (bound.expected.baseline, name)
+    }
+    row = rows[name]
+    result = row_named(judge_table(Evidence(bound, rows)), name)
+    assert {c.verdict for c in result.checks if c.kind == "resource"} == {"FAIL"}
+    failed = dataclasses.replace(row, records=[], error="disk full")
+    result = row_named(judge_table(Evidence(bound, {name: failed})), name)
+    assert [c.verdict for c in result.checks if c.kind == "run"] == ["ERROR"]
+    assert {c.reason for c in result.checks if c.kind == "printed"} == {"disk full"}
+
+
+def test_an_unrecorded_variant_is_not_a_missing_record(tmp_path: Path) -> None:
+    bound = two_sets(tmp_path)["S-D"]
+    figures = {"semseg.miou": [0.3], "depth.rmse": [0.7]}
+    for varied, word in ((False, "MISSING"), (True, "SKIPPED")):
+        row = row_of(bound, "Base", figures, "smoke")
+        rows = {"Base": read_otherwise(row) if varied else row}
+        result = judge_table(Evidence(bound, rows, recorded={"smoke": Recorded({})}))
+        assert {c.verdict for c in result.rows[0].checks if c.kind == "recorded"} == {word}
+
+
 # --- panels -----------------------------------------------------------------------------------------------------------
 
 

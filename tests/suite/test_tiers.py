@@ -82,6 +82,9 @@ def test_a_second_stream_is_a_dataset_like_the_first_unless_it_comes_from_it(mon
 
     assert served(ExtraData("nyuv2_depth", ("depth",))) == ("bench", "full: nyuv2_depth: gone")
     assert served(ExtraData("unlabelled")) == ("full", "")
+    elsewhere = dataclasses.replace(PAPER, data=dataclasses.replace(PAPER.data, val_name="cityscapes"))
+    assert tiers.datasets(elsewhere) == ["nyuv2", "cityscapes"]
+    assert serve((elsewhere,), "auto", Capacity(1, None)).not_run == "full: cityscapes: gone"
 
 
 @pytest.mark.parametrize(

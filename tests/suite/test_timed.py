@@ -76,6 +76,7 @@ def test_steps_and_evaluated_images_come_from_the_dataset_the_batch_and_the_prin
     assert training_length(spec) == (400 * 186, 400 * 500)
     assert training_length(spec, 300) == (STEPS, IMAGES)
     assert training_length(with_recipe(spec, drop_last=True), 300) == (300 * 185, IMAGES)
+    assert training_length(with_recipe(spec, steps=40_000, evaluate_every=0)) == (40_000, 500)
 
 
 @pytest.mark.parametrize(("every", "evaluations"), [(0, 1), (1, 300), (7, 43), (300, 1), (400, 1)])
