@@ -190,9 +190,10 @@ class RunSpec:
         extra = [t for t in m.aux if t not in m.main]
         opts = ",".join(f"{k}={v}" for k, v in (*m.options, *o.options))
         labels = (d.labels if d.labels != "full" else "") + (f"-{d.unlabelled}%" if d.unlabelled else "")
+        where = f" {d.name} → {d.val_name}" if d.val_name else ""
         return (
             f"{m.arch}/{m.backbone}[{tasks}{'|' + '+'.join(extra) if extra else ''}]{'{' + opts + '}' if opts else ''}"
-            f"{'' if o.name == 'supervised' else ' ' + o.name}{' ' + labels if labels else ''}"
+            f"{'' if o.name == 'supervised' else ' ' + o.name}{' ' + labels if labels else ''}{where}"
         )
 
     def to_json(self) -> dict[str, Any]:

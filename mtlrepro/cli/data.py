@@ -202,15 +202,16 @@ class Preview(Verb):
             "--size", type=_picture_size, default=(192, 256), metavar="HxW", help="size of a picture (default 192x256)"
         )
         parser.add_argument("--seed", type=_natural, default=0, help="of the scenes (default 0)")
-        parser.add_argument("--style", help="of drives: photo, game or kitti")
+        parser.add_argument("--style", help="of drives: photo, game or kitti (default photo)")
 
     def run(self, options: argparse.Namespace) -> int:
         from mtlrepro.data.scenes.sheet import contact_sheet
 
         _check_output(options.png)
         _check_picture(options.png)
-        chosen = (("style", options.style), ("frames", True)) if options.style else ()
-        if options.style and options.dataset != "drives":
+        drives = options.dataset == "drives"
+        chosen = (("frames", True), ("style", options.style or "photo")) if drives else ()
+        if options.style is not None and not drives:
             raise SpecError(f"{options.dataset} have no styles", field="--style", mend="Add --dataset drives")
         contact_sheet(options.png, options.scenes, options.size, options.seed, options.dataset, chosen)
         print(options.png)

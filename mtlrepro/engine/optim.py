@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from mtlrepro.errors import unknown
+from mtlrepro.errors import SpecError, unknown
 from mtlrepro.objectives.base import Group, Objective
 from mtlrepro.spec import Recipe
 
@@ -151,8 +151,9 @@ def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> O
     for each of `Objective.groups`; those with an optimizer of their own have one.
 
     Raises:
-        SpecError: unknown optimizer.
+        SpecError: unknown optimizer, or a rate, length or norm that no training can have.
     """
+    check_recipe(recipe)
     special = objective.groups()
     encoder: list[nn.Parameter] = []
     if recipe.encoder_lr is not None:
@@ -170,6 +171,17 @@ def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> O
     plain = replace(recipe, weight_decay=0.0)
     others = [_optimizer(str(g.optimizer))([_group(g.parameters, recipe, g)], plain) for g in own]
     return Several([first, *others]) if others else first
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise a `SpecError` for numbers below 0, and for a rate of 0 that another one is a multiple of."""
+    for name in ("lr", "encoder_lr", "weight_decay", "clip", "steps", "epochs"):
+        value = getattr(recipe, name)
+        if value is not None and not value >= 0:
+            raise SpecError(f"{value!r}", field=f"recipe.{name}", mend="Give a number of at least 0")
+    if recipe.encoder_lr and not recipe.lr:
+        mend = "Give lr, too, or leave encoder_lr out"
+        raise SpecError("only the encoder has a rate", field="recipe.encoder_lr", mend=mend)
 
 
 def _group(parameters: Sequence[nn.Parameter], recipe: Recipe, group: Group | None = None) -> dict[str, Any]:

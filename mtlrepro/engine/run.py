@@ -243,6 +243,8 @@ def check_same_labels(train: DatasetInfo, val: DatasetInfo, tasks: Mapping[str, 
 
 def _teachers(spec: RunSpec, needs: Sequence[Path], device: torch.device, machine: Machine) -> list[nn.Module]:
     """Networks of the runs that a spec needs besides the one it starts from, after their last step, for evaluation."""
+    if spec.start and not spec.needs:
+        raise SpecError("a run that starts from no other one", field="start", mend="Name it first in `needs`")
     if len(needs) != len(spec.needs):
         problem = f"the spec needs {len(spec.needs)} finished runs, got {len(needs)}"
         raise SpecError(problem, field="needs", mend="Finish them first, and give the directory of each")

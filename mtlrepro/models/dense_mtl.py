@@ -16,7 +16,7 @@ from mtlrepro.errors import SpecError
 from mtlrepro.models.base import Backbone
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.models.unet import WIDTHS, TaskDecoders
-from mtlrepro.models.xtam import ExchangeBlock
+from mtlrepro.models.xtam import ExchangeBlock, check_exchange
 
 FACTORS = {4: 1, 3: 1, 2: 2, 1: 4}
 """Stage -> downscaling inside its block: attention is at 1/16 of the image's resolution for stage 4, else at 1/8."""
@@ -63,6 +63,7 @@ class DenseMTL(nn.Module):
         self_attention: bool = True,
     ):
         super().__init__()
+        check_exchange(fusion, attention, self_attention)
         if not set(stages) <= set(FACTORS) or len(set(stages)) < len(stages):
             mend = f"Name any of {', '.join(map(str, FACTORS))} once each"
             raise SpecError(f"no blocks can stand at stages {tuple(stages)}", field="stages", mend=mend)

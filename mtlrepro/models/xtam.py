@@ -141,6 +141,16 @@ FUSIONS: Mapping[str, Fusion] = {
 }
 
 
+def check_exchange(fusion: str, attention: str, self_attention: bool) -> None:
+    """Raise a `SpecError` for an unknown fusion or attention, and for no attention at all."""
+    for field, name, known in (("fusion", fusion, FUSIONS), ("attention", attention, ATTENTIONS)):
+        if name not in known:
+            raise unknown(field, name, known, field=field)
+    if not (ATTENTIONS[attention] or self_attention):
+        mend = "Choose a kind of cross-task attention, or keep self-attention"
+        raise SpecError("an exchange without any attention exchanges nothing", field="attention", mend=mend)
+
+
 class ExchangeBlock(nn.Module):
     """Multi-task exchange block: every task's features are refined by those of all others (equation 5).
 
@@ -170,12 +180,7 @@ class ExchangeBlock(nn.Module):
         self_attention: bool = True,
     ):
         super().__init__()
-        for field, name, known in (("fusion", fusion, FUSIONS), ("attention", attention, ATTENTIONS)):
-            if name not in known:
-                raise unknown(field, name, known, field=field)
-        if not (ATTENTIONS[attention] or self_attention):
-            mend = "Choose a kind of cross-task attention, or keep self-attention"
-            raise SpecError("an exchange without any attention exchanges nothing", field="attention", mend=mend)
+        check_exchange(fusion, attention, self_attention)
         if len(tasks) < 2:
             mend = "Name at least two tasks"
             raise SpecError(f"nothing can be exchanged among tasks {tuple(tasks)}", field="model.main", mend=mend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -94,6 +95,8 @@ class Adaptation(MultiScale):
     Raises:
         SpecError: for a task without a map, or a number out of range.
     """
+
+    prerequisite: ClassVar[str] = "a second stream of images of another dataset"
 
     def __init__(
         self,

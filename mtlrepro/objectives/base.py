@@ -63,9 +63,11 @@ class Objective(nn.Module, ABC):
 
     Class attributes:
         views: augmented views of every sample that it wants in a batch.
+        prerequisite: what it needs that a user's own dataset does not offer, in words; "" for nothing.
     """
 
     views: ClassVar[int] = 1
+    prerequisite: ClassVar[str] = ""
 
     def __init__(self, tasks: Mapping[str, Task], weights: Mapping[str, float], features: Sequence[int] = ()):
         super().__init__()

@@ -94,6 +94,7 @@ class SelfSupervised(MultiScale):
     """
 
     refused: ClassVar[frozenset[str]] = frozenset()
+    prerequisite: ClassVar[str] = "neighbouring frames, and a network whose depth ends in a sigmoid"
 
     def __init__(
         self,

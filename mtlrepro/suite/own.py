@@ -101,6 +101,9 @@ def compare(c: Comparison) -> BoundTable:
 
     def specs(method: str) -> tuple[RunSpec, ...]:
         arch, objective = _parts(method)
+        if needed := OBJECTIVES[objective].prerequisite:
+            mend = "Declare a table with a spec of its own (suites/), or choose another objective"
+            raise SpecError(f"{objective!r} needs {needed}, which --dataset runs do not have", field=method, mend=mend)
         groups = [(t,) for t in main] if arch == BASELINE else [main]
         teachers = tuple(run(arch, "partial", (t,)) for t in main) if objective == "must" else ()
         return tuple(run(arch, objective, group, teachers) for group in groups)

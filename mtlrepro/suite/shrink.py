@@ -74,6 +74,7 @@ class SmokeTwin:
         train: training samples.
         batch: most samples a step.
         epochs: passes over as many labelled samples.
+        lr_factor: learning rate as a multiple of the usual one.
     """
 
     scenes: Scenes
@@ -81,6 +82,7 @@ class SmokeTwin:
     train: int = 192
     batch: int = 4
     epochs: int = 4
+    lr_factor: float = 1.0
 
 
 SMOKE_VAL = 48
@@ -91,7 +93,7 @@ SMOKE_DATA = {
     "nyuv2_invpt": SmokeTwin(ROOMS_13, (64, 96)),
     "cityscapes_7": SmokeTwin(STREETS, (32, 64), train=128, epochs=6),
     "taskonomy": SmokeTwin(TASKONOMY, (32, 32), batch=8, epochs=12),  # a seventh of the labels, noisy maps
-    "virtual_kitti2": SmokeTwin(KITTI, (64, 128)),
+    "virtual_kitti2": SmokeTwin(KITTI, (64, 128), lr_factor=2.0),
     "synthia": SmokeTwin(GAME, (64, 128)),
     "cityscapes": SmokeTwin(PHOTO, (64, 128)),
     "cityscapes_sequence": SmokeTwin(SEQUENCE, (64, 128)),
@@ -266,7 +268,7 @@ def _smoke_recipe(recipe: Recipe, data: DataSpec) -> Recipe:
     epochs = round(twin.epochs * 100 / (100 - data.unlabelled))  # as many steps however few samples are labelled
     return replace(
         recipe,
-        lr=_known(SMOKE_LR, (recipe.optimizer, recipe.clip > 0), "optimizer"),
+        lr=twin.lr_factor * _known(SMOKE_LR, (recipe.optimizer, recipe.clip > 0), "optimizer"),
         encoder_lr=None,
         steps=0,
         schedule=SMOKE_SCHEDULE,

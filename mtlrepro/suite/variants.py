@@ -103,6 +103,8 @@ def check(specs: Iterable[RunSpec], chosen: Options) -> None:
                 raise SpecError(f"unexpected value {value!r}", field=f"{FLAG} {name}", mend=mend)
     for dataset, of in parts:
         dataset_info(dataset, of)
+        # A value that a reader does not know is a slip even where the declared one stays.
+        dataset_info(dataset, options(**{**dict(of), **{n: v for n, v in chosen if n in known[dataset]}}))
 
 
 def varied(spec: RunSpec, chosen: Options) -> RunSpec:

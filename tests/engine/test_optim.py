@@ -253,3 +253,19 @@ def test_learning_rates_of_the_released_schedules() -> None:
     assert [learning_rate(mtpsl, e) for e in (0, 99, 100, 199)] == pytest.approx([1e-4, 1e-4, 5e-5, 5e-5])
     film = [10 * mtpsl.lr * halve(e, 200, 0.15) for e in (29, 30, 60, 90, 180, 199)]
     assert film == pytest.approx([1e-3, 5e-4, 2.5e-4, 1.25e-4, 1.5625e-5, 1.5625e-5])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"clip": -1.0}, "clip"),
+        ({"steps": -5}, "steps"),
+        ({"encoder_lr": -1e-3}, "encoder_lr"),
+        ({"lr": float("nan")}, "lr"),
+        ({"lr": 0.0, "encoder_lr": 1e-3}, "encoder_lr"),
+    ],
+)
+def test_numbers_that_no_training_can_have_are_told(wrong: dict[str, float], field: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        build_optimizer(Network(), Owner(), dataclasses.replace(recipe(), **wrong))  # type: ignore[arg-type]
+    assert caught.value.field == f"recipe.{field}"

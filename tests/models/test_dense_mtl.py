@@ -256,3 +256,9 @@ def test_options_reach_the_blocks():
     assert block.paths["depth"]["normals"].own is None
     assert list(block.paths["depth"]) == ["semseg", "normals"]
     assert block.fuse["depth"][0].in_channels == 3 * 128
+
+
+@pytest.mark.parametrize("wrong", [{"fusion": "nope"}, {"attention": "nope"}])
+def test_names_are_checked_where_no_block_stands(wrong):
+    with pytest.raises(SpecError, match=r"unknown .* 'nope'"):
+        build_model(spec("dense_mtl", "semseg", backbone="resnet_nano_os16", stages=(), **wrong), {"semseg": 3})

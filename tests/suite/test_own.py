@@ -218,3 +218,9 @@ def test_a_changed_sample_is_a_new_run(comparison: Comparison, tmp_path: Path) -
     description = tmp_path / "data" / "tiny.toml"
     description.write_text(description.read_text().replace("ignore = [9]", "ignore = [9, 8]"))
     assert len({*before, *changed_file, *keys()}) == 3
+
+
+@pytest.mark.parametrize("objective", ["adaptation", "self_supervised"])
+def test_an_objective_that_needs_more_than_a_dataset_is_refused_at_once(objective: str, comparison: Comparison) -> None:
+    with pytest.raises(SpecError, match=rf"'{objective}' needs .*, which --dataset runs do not have"):
+        compare(dataclasses.replace(comparison, methods=(f"dense_mtl/{objective}",)))

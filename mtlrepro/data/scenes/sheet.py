@@ -12,6 +12,7 @@ from mtlrepro.data import target
 from mtlrepro.data.sample import Sample
 from mtlrepro.data.scenes.classes import PARTS, palette
 from mtlrepro.data.scenes.generated import Generated
+from mtlrepro.files import write_failure
 from mtlrepro.spec import Options
 from mtlrepro.tasks import make_tasks
 
@@ -38,6 +39,7 @@ def contact_sheet(
 
     Raises:
         SpecError: unknown dataset name, or a value that an option does not take.
+        StoreError: the picture cannot be written.
     """
     height, width = size
     module, attribute = target(name).split(":")
@@ -52,7 +54,11 @@ def contact_sheet(
     for row, pictures in enumerate(rows):
         for column, picture in enumerate(pictures.values()):
             sheet.paste(Image.fromarray(picture), (column * (width + GAP), TITLE + row * (height + GAP)))
-    sheet.save(path, optimize=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(path, optimize=True)
+    except OSError as error:
+        raise write_failure(path, error) from error
 
 
 def _pictures(dataset: Generated, sample: Sample) -> dict[str, np.ndarray]:
