@@ -1,10 +1,10 @@
-"""What a task is: channels, loss, decoding, metrics, geometry of its labels, trivial predictor, picture."""
+"""What a task is: channels, loss, decoding, averaging, metrics, geometry of labels, trivial predictor, picture."""
 
 from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -33,12 +33,15 @@ class Loss:
             or more; None counts the valid ones.
         channels: of the raw output; None has the task's usual number.
         decode: raw output (B, C, H, W) to physical units; None decodes as is usual in the task.
+        average: several raw outputs to the one that stands for their mean (`Task.average`); None averages as is usual
+            in the task.
     """
 
     values: ElementwiseLoss
     counted: Callable[[Tensor, Tensor], Tensor] | None = None
     channels: int | None = None
     decode: Callable[[Tensor], Tensor] | None = None
+    average: Callable[[Sequence[Tensor]], Tensor] | None = None
 
 
 class Task(ABC):
@@ -154,6 +157,24 @@ class Task(ABC):
     def usual_decode(self, prediction: Tensor) -> Tensor:
         """What `decode` does where the loss does not say otherwise."""
 
+    def average(self, predictions: Sequence[Tensor]) -> Tensor:
+        """The raw prediction that stands for the mean of what several mean, in float32 at least.
+
+        Means are taken of probabilities (those of a softmax or a sigmoid), of unit vectors and of physical units, not
+        of logits or of inverse depth. So `decode` of the result is the mean of the decoded predictions, or what follows
+        from it: the class of the largest mean probability, the mean vector at unit length. (3D-aware regularizer,
+        table 5, "avg"; the paper does not say what is averaged.)
+
+        Args:
+            predictions: one or more raw network outputs (B, C, H, W), in the form that the task's loss takes.
+        """
+        average = self.chosen.average or self.usual_average
+        return average([full_precision(prediction) for prediction in predictions])
+
+    @abstractmethod
+    def usual_average(self, predictions: Sequence[Tensor]) -> Tensor:
+        """What `average` does where the loss does not say otherwise."""
+
     @abstractmethod
     def metrics(self) -> list[Metric]:
         """Fresh accumulators, one a protocol; the first defines the main metric."""
@@ -214,6 +235,17 @@ def absolute_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """|ŷ - y| of every element; an `ElementwiseLoss`."""
     # Masked before anything that is not linear: an invalid NaN is in no derivative.
     return torch.where(valid, prediction - target, 0.0).abs()
+
+
+def average_values(predictions: Sequence[Tensor]) -> Tensor:
+    """The mean of predictions that are what they mean."""
+    return torch.stack(tuple(predictions)).mean(0)
+
+
+def average_softmax(predictions: Sequence[Tensor]) -> Tensor:
+    """Logits (B, C, H, W) whose softmax over the channels is the mean of the predictions' softmaxes."""
+    # Of logarithms: a probability of 1 - 1e-9 would be 1 in float32.
+    return torch.stack([logits.log_softmax(1) for logits in predictions]).logsumexp(0)
 
 
 def to_picture(values: Tensor) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""What edges and saliency share: one logit a pixel, labels 0 and 1, 255 ignored."""
+"""What edges and saliency share: one logit a pixel or two, labels 0 and 1, 255 ignored."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,7 +10,12 @@ from torch import Tensor
 
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.segmentation import IGNORE
-from mtlrepro.tasks.base import Task, full_precision, to_picture
+from mtlrepro.tasks.base import Task, average_softmax, full_precision, to_picture
+
+
+def difference(logits: Tensor) -> Tensor:
+    """Two logits (B, 2, H, W), of no and of yes, to the one (B, 1, H, W) that gives the same probability of yes."""
+    return logits[:, 1:] - logits[:, :1]
 
 
 class Binary(Task):
@@ -39,6 +46,11 @@ class Binary(Task):
     def usual_decode(self, prediction: Tensor) -> Tensor:
         """Logits (B, 1, H, W) to probabilities."""
         return full_precision(prediction).sigmoid()
+
+    def usual_average(self, predictions: Sequence[Tensor]) -> Tensor:
+        """The logit of the mean probability."""
+        pairs = [torch.cat([torch.zeros_like(logits), logits], 1) for logits in predictions]
+        return difference(average_softmax(pairs))
 
     def picture(self, decoded: Tensor) -> np.ndarray:
         """Grey, white where the answer is certainly yes; ignored label pixels are mid-grey."""

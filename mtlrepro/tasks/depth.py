@@ -6,7 +6,7 @@ Labels, metrics and pictures are in metres whatever the loss; what a network's r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 import matplotlib
@@ -19,7 +19,7 @@ from mtlrepro.errors import DataError, SpecError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.depth import CappedDepth, InverseDepth, PooledDepth
 from mtlrepro.metrics.depth_images import ImageDepth, ImageDepthMedian
-from mtlrepro.tasks.base import Loss, Task, absolute_error, full_precision, to_picture
+from mtlrepro.tasks.base import Loss, Task, absolute_error, average_values, full_precision, to_picture
 
 THRESHOLD = 0.2
 """From this share of the largest error on, the berHu loss is a parabola."""
@@ -61,6 +61,12 @@ def metres_of_disparity(prediction: Tensor) -> Tensor:
     return 1 / (1 / far + (1 / near - 1 / far) * prediction)
 
 
+def disparity_of_metres(metres: Tensor) -> Tensor:
+    """The inverse of `metres_of_disparity`."""
+    near, far = DISPARITY
+    return (1 / metres - 1 / far) / (1 / near - 1 / far)
+
+
 def disparity_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """|d̂ - d| in metres of a disparity; an `ElementwiseLoss`."""
     return absolute_error(metres_of_disparity(prediction), target, valid)
@@ -71,12 +77,24 @@ def everything(target: Tensor, valid: Tensor) -> Tensor:
     return torch.ones_like(valid)
 
 
+def average_metres(
+    decode: Callable[[Tensor], Tensor], encode: Callable[[Tensor], Tensor]
+) -> Callable[[Sequence[Tensor]], Tensor]:
+    """`Loss.average` of outputs that `decode` brings to metres, and `encode` back from there."""
+    return lambda predictions: encode(average_values([decode(raw) for raw in predictions]))
+
+
 UNIT = 64.0
 
 
 def inverse_berhu_64(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """`inverse_berhu` of 64 times the network's output: labels of 1 to 650 are nearer then for a short training."""
     return inverse_berhu(UNIT * prediction, target, valid)
+
+
+def metres_of_inverse_64(prediction: Tensor) -> Tensor:
+    """`metres_of_inverse` of 64 times the network's output."""
+    return metres_of_inverse(UNIT * prediction)
 
 
 class Depth(Task):
@@ -86,9 +104,23 @@ class Depth(Task):
     main_metric = "rmse"
     LOSSES = {
         "l1": Loss(absolute_error),
-        "inverse_berhu": Loss(inverse_berhu, everything, decode=metres_of_inverse),
-        "inverse_berhu_64": Loss(inverse_berhu_64, everything, decode=lambda raw: metres_of_inverse(UNIT * raw)),
-        "disparity": Loss(disparity_error, decode=metres_of_disparity),
+        "inverse_berhu": Loss(
+            inverse_berhu,
+            everything,
+            decode=metres_of_inverse,
+            average=average_metres(metres_of_inverse, inverse_normalised),
+        ),
+        "inverse_berhu_64": Loss(
+            inverse_berhu_64,
+            everything,
+            decode=metres_of_inverse_64,
+            average=average_metres(metres_of_inverse_64, lambda metres: inverse_normalised(metres) / UNIT),
+        ),
+        "disparity": Loss(
+            disparity_error,
+            decode=metres_of_disparity,
+            average=average_metres(metres_of_disparity, disparity_of_metres),
+        ),
     }
 
     def using(self, loss: str) -> Self:
@@ -126,6 +158,10 @@ class Depth(Task):
     def usual_decode(self, prediction: Tensor) -> Tensor:
         """(B, 1, H, W) depth in the label's unit, as the network gives it, in float32 at least."""
         return full_precision(prediction)
+
+    def usual_average(self, predictions: Sequence[Tensor]) -> Tensor:
+        """The mean, in the label's unit."""
+        return average_values(predictions)
 
     def metrics(self) -> list[Metric]:
         """Depth errors, pooled as most papers have them first; inverse depth, which has no metres, has but its own."""

@@ -7,7 +7,7 @@ Standley et al. (ICML 2020). NaN is invalid, for 0 is a value like any other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.absolute import AbsoluteError
 from mtlrepro.metrics.base import Metric
-from mtlrepro.tasks.base import Loss, Task, absolute_error, full_precision, to_picture
+from mtlrepro.tasks.base import Loss, Task, absolute_error, average_values, full_precision, to_picture
 
 SHOWN = 3.0
 """Deviations from the mean that pictures show."""
@@ -54,6 +54,10 @@ class StandardisedMap(Task):
     def usual_decode(self, prediction: Tensor) -> Tensor:
         """(B, 1, H, W), as the network gives it, in float32 at least."""
         return full_precision(prediction)
+
+    def usual_average(self, predictions: Sequence[Tensor]) -> Tensor:
+        """The mean."""
+        return average_values(predictions)
 
     def metrics(self) -> list[Metric]:
         """The absolute error over all valid pixels."""

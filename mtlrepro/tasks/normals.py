@@ -1,8 +1,12 @@
-"""Surface normals, L1 loss on the normalised output (MTI-Net, sec. 3.1) or one minus the cosine (JTR, sec. 4.1)."""
+"""Surface normals, L1 loss on the normalised output (MTI-Net, sec. 3.1) or one minus the cosine (JTR, sec. 4.1).
+
+The L1 loss is a mean over components in MTI-Net's public reference implementation, and over pixels, three times as
+much, in those of ATRC and InvPT and so of the 3D-aware regularizer; all of them weigh it by 10.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +17,7 @@ from mtlrepro.errors import DataError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.normals import PooledNormals
 from mtlrepro.metrics.normals_columns import ColumnNormals
-from mtlrepro.tasks.base import Loss, Task, absolute_error, full_precision, to_picture
+from mtlrepro.tasks.base import Loss, Task, absolute_error, average_values, full_precision, to_picture
 
 EPS = 1e-12
 """Length below which a predicted vector is not stretched to unit length."""
@@ -28,6 +32,11 @@ def unit_vectors(raw: Tensor) -> Tensor:
 def vector_error(raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """|n̂ - n| of every component of the normalised prediction, three values a pixel; an `ElementwiseLoss`."""
     return absolute_error(unit_vectors(raw), target, valid)
+
+
+def summed_error(raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """|n̂ - n| summed over the components of the normalised prediction, one value a pixel; an `ElementwiseLoss`."""
+    return vector_error(raw, target, valid).sum(1, keepdim=True)
 
 
 def cosine_error(raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -48,7 +57,7 @@ class Normals(Task):
     name = "normals"
     resampling = "bilinear"
     main_metric = "mean"
-    LOSSES = {"l1": Loss(vector_error), "cosine": Loss(cosine_error)}
+    LOSSES = {"l1": Loss(vector_error), "cosine": Loss(cosine_error), "l1_sum": Loss(summed_error)}
 
     @property
     def usual_channels(self) -> int:
@@ -79,6 +88,10 @@ class Normals(Task):
     def usual_decode(self, prediction: Tensor) -> Tensor:
         """(B, 3, H, W) unit vectors."""
         return unit_vectors(full_precision(prediction))
+
+    def usual_average(self, predictions: Sequence[Tensor]) -> Tensor:
+        """The mean of the unit vectors; it is shorter than 1 where they differ."""
+        return average_values([unit_vectors(raw) for raw in predictions])
 
     def metrics(self) -> list[Metric]:
         """Angular errors, pooled first."""

@@ -1,7 +1,7 @@
 """Saliency: foreground or background, cross-entropy balanced over the batch (MTI-Net, sec. 3.1; MT-CP, sec. 4.2).
 
 A softmax over two channels, as ATRC, InvPT and the 3D-aware regularizer have it, depends on their difference alone:
-with the same weights its loss is that of one logit, the difference.
+with the same weights its loss is that of one logit, the difference. A network trained so has two output channels.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from mtlrepro.metrics.saliency import (
     SaliencyF1,
     SaliencyJaccard,
 )
-from mtlrepro.tasks.base import Loss
-from mtlrepro.tasks.binary import Binary
+from mtlrepro.tasks.base import Loss, average_softmax
+from mtlrepro.tasks.binary import Binary, difference
 
 
 def balanced_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -39,12 +39,25 @@ def balanced_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Ten
     return F.binary_cross_entropy_with_logits(logits, foreground.to(logits.dtype), weight=weight, reduction="none")
 
 
+def two_classes(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """`balanced_cross_entropy` of two logits, background and foreground; an `ElementwiseLoss`."""
+    return balanced_cross_entropy(difference(logits), target, valid)
+
+
+def foreground_probability(logits: Tensor) -> Tensor:
+    """Two logits (B, 2, H, W) to (B, 1, H, W) probabilities of the foreground, the second channel of a softmax."""
+    return difference(logits).sigmoid()
+
+
 class Saliency(Binary):
     """1 in the foreground, 0 in the background, 255 ignored."""
 
     name = "saliency"
     main_metric = "miou"
-    LOSSES = {"balanced_cross_entropy": Loss(balanced_cross_entropy)}
+    LOSSES = {
+        "balanced_cross_entropy": Loss(balanced_cross_entropy),
+        "two_classes": Loss(two_classes, channels=2, decode=foreground_probability, average=average_softmax),
+    }
 
     def metrics(self) -> list[Metric]:
         """MTI-Net's IoU and F1, then F with beta^2 = 0.3 pooled, by InvPT's double sigmoid, and by image."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.segmentation import IGNORE, ClassIoU, MeanIoU, MeanIoUPresent, MeanIoUStrict
-from mtlrepro.tasks.base import Loss, Task
+from mtlrepro.tasks.base import Loss, Task, average_softmax
 
 
 def cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -69,6 +69,10 @@ class SemSeg(Task):
     def usual_decode(self, prediction: Tensor) -> Tensor:
         """Logits (B, C, H, W) to class ids (B, H, W) int64."""
         return prediction.argmax(dim=1)
+
+    def usual_average(self, predictions: Sequence[Tensor]) -> Tensor:
+        """Logits of the mean softmax."""
+        return average_softmax(predictions)
 
     def metrics(self) -> list[Metric]:
         """mIoU with accuracies, by three rules for absent classes, and the IoU of every class."""

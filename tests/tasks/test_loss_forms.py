@@ -222,7 +222,7 @@ def test_every_loss_is_of_one_form():
     for name in TASKS:
         assert all(isinstance(loss, Loss) for loss in TASKS[name].LOSSES.values())
         first = next(iter(TASKS[name].LOSSES.values()))
-        assert (first.counted, first.channels, first.decode) == (None, None, None)
+        assert (first.counted, first.channels, first.decode, first.average) == (None,) * 4
 
 
 def test_make_tasks_applies_losses():

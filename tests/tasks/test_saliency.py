@@ -3,14 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from invpt_maps import invpt_maps
 from numpy.random import RandomState
 from torch.nn import functional as F
 
 from mtlrepro.data.sample import DatasetInfo
+from mtlrepro.errors import SpecError
 from mtlrepro.metrics.protocols import PROTOCOLS
 from mtlrepro.tasks import make_tasks
 
 TASK = make_tasks(["saliency"], DatasetInfo("toy", ("saliency",)))["saliency"]
+TWO = TASK.using("two_classes")
 
 
 def f32(*arrays):
@@ -33,34 +38,44 @@ def test_vector_of_mt_cp():
     assert float(TASK.loss(*f32(logits, label))) == pytest.approx(0.403669, abs=5e-7)
 
 
-def inputs_of_invpt():
-    """Two-channel logits and label (255 ignored) of InvPT's vector, drawn after those of four other tasks."""
-    r = RandomState(0)
-    r.randn(2, 5, 8, 10), r.randint(0, 5, (2, 1, 8, 10)), r.rand(2, 1, 8, 10)  # semseg
-    r.randn(2, 1, 8, 10), r.rand(2, 1, 8, 10), r.rand(2, 1, 8, 10)  # depth
-    r.randn(2, 3, 8, 10), r.randn(2, 3, 8, 10), r.rand(2, 1, 8, 10)  # normals
-    r.randn(2, 1, 8, 10), r.rand(2, 1, 8, 10), r.rand(2, 1, 8, 10)  # edges
-    logits, label = r.randn(2, 2, 8, 10), (r.rand(2, 1, 8, 10) < 0.35).astype(float)
-    label[r.rand(2, 1, 8, 10) < 0.1] = 255
-    logits, label = f32(logits, label)
-    assert float(logits.double().sum()) == pytest.approx(-2.63565, abs=1e-5)
-    assert float(label.sum()) == 4391
-    return logits, label
-
-
 def test_vectors_of_invpt_whose_two_channels_count_by_their_difference():
-    logits, label = inputs_of_invpt()
+    logits, label = invpt_maps()["saliency"]
     one = logits[:, 1:] - logits[:, :1]
-    assert float(TASK.loss(one, label)) == pytest.approx(0.4580972, rel=1e-6)
-    assert float(TASK.loss(0.5 * one, label)) == pytest.approx(0.370577, rel=2e-6)
-    probability = TASK.decode(one)
+    assert TASK.loss(one, label) == TWO.loss(logits, label)
+    assert torch.equal(TASK.sample_losses(one, label), TWO.sample_losses(logits, label))
+    probability = TWO.decode(logits)
+    assert torch.equal(probability, TASK.decode(one))
     torch.testing.assert_close(probability, logits.softmax(1)[:, 1:])
     figures = {}
-    for metric in TASK.metrics():
+    for metric in TWO.metrics():
         metric.update(probability, label)
         figures[metric.protocol] = metric.compute()
     assert figures["saliency/f03-sigmoid@1"]["maxf"] == pytest.approx(0.4555694, abs=5e-7)
     assert figures["saliency/f03@1"]["maxf"] == pytest.approx(0.4531052, abs=5e-7)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6))
+def test_two_logits_are_a_balanced_softmax_cross_entropy(seed):
+    g = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(2, 2, 4, 5, generator=g, dtype=torch.float64)
+    target = torch.randint(0, 3, (2, 1, 4, 5), generator=g)
+    label, valid, mine = torch.where(target == 2, 255, target), target != 2, logits.clone().requires_grad_()
+    theirs, w = logits.clone().requires_grad_(), (target == 0).sum().double() / valid.sum()
+    each = F.cross_entropy(theirs, label[:, 0], torch.stack([1 - w, w]), ignore_index=255, reduction="none")
+    want, loss = each.sum() / valid.sum(), TWO.loss(mine, label.double())
+    loss.backward()
+    want.backward()
+    assert loss.item() == pytest.approx(want.item(), rel=1e-6)
+    torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-6, atol=1e-9)  # the shares are float32 here
+    torch.testing.assert_close(TWO.decode(logits), logits.softmax(1)[:, 1:])
+
+
+def test_channels_go_with_the_loss():
+    assert (TASK.channels, TWO.channels, TWO.usual_channels) == (1, 2, 1)
+    assert TWO.decode(torch.zeros(1, 2, 3, 4).bfloat16()).dtype == torch.float32
+    with pytest.raises(SpecError, match=r"saliency: prediction is \(1, 1, 3, 4\), the label asks for \(1, 2, 3, 4\)"):
+        TWO.loss(torch.zeros(1, 1, 3, 4), torch.zeros(1, 1, 3, 4))
 
 
 def test_figures_of_every_protocol_and_mti_nets_first():

@@ -19,7 +19,7 @@ TOY = make_tasks(TASKS, INFO)
 MAPS = ("occlusion", "reshading", "keypoints", "texture")
 CLASSES = {"semseg": 5, "parts": 7}
 BERHU = (("depth", "inverse_berhu"), ("depth", "inverse_berhu_64"))
-COUPLED = (("saliency", "balanced_cross_entropy"), *BERHU)
+COUPLED = (("saliency", "balanced_cross_entropy"), ("saliency", "two_classes"), *BERHU)
 """Losses of a pixel that depend on what the other samples of the batch hold."""
 INVALID = {
     **{"semseg": 255, "parts": 255, "saliency": 255, "edges": 255, "depth": 0, "normals": 0},
@@ -132,10 +132,10 @@ def test_the_first_loss_is_used_unless_another_is_asked_for():
     assert {name: list(task.LOSSES) for name, task in TOY.items()} == {
         "semseg": ["cross_entropy"],
         "parts": ["cross_entropy"],
-        "saliency": ["balanced_cross_entropy"],
+        "saliency": ["balanced_cross_entropy", "two_classes"],
         "depth": ["l1", "inverse_berhu", "inverse_berhu_64", "disparity"],
-        "normals": ["l1", "cosine"],
-        "edges": ["weighted_cross_entropy", "two_classes"],
+        "normals": ["l1", "cosine", "l1_sum"],
+        "edges": ["weighted_cross_entropy", "weighted_cross_entropy_80", "two_classes"],
         **{name: ["l1"] for name in MAPS},
     }
     prediction, target, _ = draw("normals")
@@ -253,9 +253,12 @@ ORACLES = {  # of the valid pixels' predictions (N, C) and labels, in float64, a
     ("depth", "inverse_berhu_64"): lambda x, y, n: berhu(64 * x, y, n),
     ("depth", "disparity"): lambda x, y, n: (1 / (0.01 + 9.99 * x) - y).abs().mean(),
     ("normals", "l1"): lambda x, y, n: (x / x.square().sum(1, keepdim=True).sqrt() - y).abs().mean(),
+    ("normals", "l1_sum"): lambda x, y, n: (x / x.square().sum(1, keepdim=True).sqrt() - y).abs().sum(1).mean(),
     ("normals", "cosine"): lambda x, y, n: 1 - ((x * y).sum(1) / x.square().sum(1).sqrt()).mean(),
     ("saliency", "balanced_cross_entropy"): lambda x, y, n: entropy(x, y, 1 - y.double().mean()).mean(),
+    ("saliency", "two_classes"): lambda x, y, n: entropy(x[:, 1:] - x[:, :1], y, 1 - y.double().mean()).mean(),
     ("edges", "weighted_cross_entropy"): lambda x, y, n: entropy(x, y, 0.95).mean(),
+    ("edges", "weighted_cross_entropy_80"): lambda x, y, n: entropy(x, y, 0.80).mean(),
     ("edges", "two_classes"): lambda x, y, n: two_logits(x, y),
     **{
         (t, "cross_entropy"): lambda x, y, n: (x.exp().sum(1).log() - x.gather(1, y[:, None])[:, 0]).mean()
@@ -299,9 +302,11 @@ PERFECT = {  # raw predictions of a label
     "cross_entropy": lambda target, classes: 50.0 * F.one_hot(target.clamp(max=4), classes).movedim(-1, 1),
     "balanced_cross_entropy": lambda target, _: 100 * (target - 0.5),
     "weighted_cross_entropy": lambda target, _: 100 * (target - 0.5),
+    "weighted_cross_entropy_80": lambda target, _: 100 * (target - 0.5),
     "two_classes": lambda target, _: torch.cat([50 * (0.5 - target), 50 * (target - 0.5)], 1),
     "cosine": lambda target, _: 3 * target,
     "l1": lambda target, _: target.nan_to_num(5.0),
+    "l1_sum": lambda target, _: 3 * target,
     "inverse_berhu": lambda target, _: 65536 / (100 * target + 1),
     "inverse_berhu_64": lambda target, _: 1024 / (100 * target + 1),
     "disparity": lambda target, _: (1 / target.clamp_min(0.1) - 0.01) / 9.99,
