@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.backbones import BACKBONES
@@ -17,6 +17,7 @@ from mtlrepro.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
+    from mtlrepro.models.base import Backbone
     from mtlrepro.spec import ModelSpec
 
 MODELS = Registry(
@@ -30,11 +31,13 @@ MODELS = Registry(
         "deeplab": "mtlrepro.models.deeplab:DeepLab",
         "three_ways": "mtlrepro.models.three_ways:ThreeWays",
         "dense_mtl": "mtlrepro.models.dense_mtl:DenseMTL",
+        "invpt": "mtlrepro.models.invpt:InvPT",
+        "atrc": "mtlrepro.models.atrc:ATRC",
     },
 )
 
 
-def build_model(spec: ModelSpec, channels: Mapping[str, int]) -> nn.Module:
+def build_model(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, int] | None = None) -> nn.Module:
     """Build the network that a spec describes, with pinned backbone weights where the spec asks for them.
 
     The order of the tasks in `spec.main` and `spec.aux` is the order of concatenation and of initialisation inside
@@ -43,32 +46,68 @@ def build_model(spec: ModelSpec, channels: Mapping[str, int]) -> nn.Module:
     Args:
         spec: architecture, backbone, tasks, weights and options.
         channels: number of output channels of every task in `spec.main` and `spec.aux`.
+        size: (height, width) of the images, for a backbone with learned positions; others take images of any size.
 
     Returns:
-        A module that maps images (B, 3, H, W), H and W multiples of 32, to `mtlrepro.models.outputs.Outputs`. Its
-        `backbone.weights_report` says which pretrained weights it holds, None for random initialisation.
+        A module that maps images (B, 3, H, W) to `mtlrepro.models.outputs.Outputs`; H and W are multiples of 32, but
+        for architectures and backbones that say otherwise. Its `backbone.weights_report` says which pretrained weights
+        it holds, None for random initialisation.
 
     Raises:
-        SpecError: for an unknown architecture, backbone, option or weights tag, and for tasks that do not fit.
+        SpecError: for an unknown architecture, backbone, option or weights tag, for tasks that do not fit, and without
+            a size for a backbone that needs one.
         DataError: if the weights cannot be found or do not fit the backbone.
     """
-    architecture = MODELS[spec.arch]
+    architecture, tasks = _checked(spec, channels)
     config = BACKBONES[spec.backbone]
     if spec.weights is not None and spec.weights not in config.weights:
         raise unknown(f"weights tag of backbone {spec.backbone}", spec.weights, config.weights, field="model.weights")
+    model = architecture(config.build(size=size), *tasks, channels, **dict(spec.options))
+    if spec.weights is not None:
+        from mtlrepro.models.weights import load_weights
+
+        model.backbone.weights_report = load_weights(model.backbone, spec.weights)
+    return model
+
+
+def build_decoder(spec: ModelSpec, channels: Mapping[str, int], backbone: Backbone) -> nn.Module:
+    """Build the network that a spec describes on maps that are handed to it: its decoder alone, randomly initialised.
+
+    Args:
+        spec: architecture, tasks and options; its backbone and weights are not read.
+        channels: number of output channels of every task.
+        backbone: whose maps the decoder is going to see; nothing of it becomes part of the decoder.
+
+    Returns:
+        A module like that of `build_model`, whose `backbone` is a `mtlrepro.models.handed.Handed`: set its `maps`, then
+        call the module with the image that they are of.
+
+    Raises:
+        SpecError: as for `build_model`, and for an architecture that asks more of its backbone than maps.
+    """
+    from mtlrepro.models.handed import Handed
+
+    architecture, tasks = _checked(spec, channels)
+    try:
+        return architecture(Handed(backbone.channels, backbone.strides), *tasks, channels, **dict(spec.options))
+    except SpecError as error:
+        if error.field != "model.backbone":
+            raise
+        problem = f"a second decoder of architecture {spec.arch} cannot share the backbone, which has to give it more"
+        mend = "Choose an architecture that reads its backbone's maps and nothing else"
+        raise SpecError(f"{problem} than maps", field="model.arch", mend=mend) from error
+
+
+def _checked(spec: ModelSpec, channels: Mapping[str, int]) -> tuple[Any, tuple[tuple[str, ...], ...]]:
+    """The architecture's class and its task arguments; raises a `SpecError` for options and tasks that do not fit."""
+    architecture = MODELS[spec.arch]
     parameters = inspect.signature(architecture).parameters.values()
     known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     for name, _ in spec.options:
         if name not in known:
             raise unknown(f"option of architecture {spec.arch}", name, known, field="model.options")
     _check_tasks(spec, channels, architecture.front_end)
-    tasks = (spec.main, spec.aux) if architecture.front_end else (spec.main,)
-    model = architecture(config.build(), *tasks, channels, **dict(spec.options))
-    if spec.weights is not None:
-        from mtlrepro.models.weights import load_weights
-
-        model.backbone.weights_report = load_weights(model.backbone, spec.weights)
-    return model
+    return architecture, (spec.main, spec.aux) if architecture.front_end else (spec.main,)
 
 
 def _check_tasks(spec: ModelSpec, channels: Mapping[str, int], front_end: bool) -> None:

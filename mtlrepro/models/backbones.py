@@ -17,5 +17,8 @@ BACKBONES = Registry(
         "resnet101_os16": "mtlrepro.models.resnet:RESNET101_OS16",
         "resnet_nano": "mtlrepro.models.resnet:RESNET_NANO",
         "resnet_nano_os16": "mtlrepro.models.resnet:RESNET_NANO_OS16",
+        "vit_l16": "mtlrepro.models.vit:VIT_L16",
+        "vit_b16": "mtlrepro.models.vit:VIT_B16",
+        "vit_nano": "mtlrepro.models.vit:VIT_NANO",
     },
 )

@@ -6,6 +6,7 @@ has the same widths and would silently work: hence the parameter count in every 
 timm's module, with `feature_location=""` so that the four branches come out as they are, has the state-dict keys of the
 public reference implementation. Two settings are changed here to match it: maps are resized bilinearly (half-pixel
 centres) in the fusion layers, where timm repeats the nearest pixel, and batch norms have momentum 0.01 instead of 0.1.
+Pictures of any size are taken as in ATRC's public reference implementation, whose pictures of NYUD-v2 are 425x560.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
-from timm.models.hrnet import HighResolutionNetFeatures, cfg_cls
+import torch
+from timm.models.hrnet import HighResolutionModule, HighResolutionNetFeatures, cfg_cls
 from torch import Tensor, nn
 
 from mtlrepro.errors import SpecError
+from mtlrepro.models.layers import resize
 
 if TYPE_CHECKING:
     from mtlrepro.models.weights import WeightsReport
@@ -44,8 +49,8 @@ class HRNetConfig:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     bn_momentum: float = 0.01
 
-    def build(self) -> HRNet:
-        """The network, randomly initialised (He normal, as timm does)."""
+    def build(self, *, size: tuple[int, int] | None = None) -> HRNet:
+        """The network, randomly initialised (He normal, as timm does), for images of any `size`."""
         return HRNet(self)
 
 
@@ -66,6 +71,23 @@ HRNET_NANO = HRNetConfig(
     },
     bn_momentum=0.1,  # from random weights, a few hundred steps must suffice for the running statistics
 )
+
+
+class Exchange(HighResolutionModule):
+    """timm's stage module for pictures of any size.
+
+    Upsampling by a power of two misses the finer map by some pixels where halving has rounded up: what comes from a
+    coarser branch is resized to the finer map's own size then. Everywhere else nothing changes, not by a bit.
+    """
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Maps of all branches, finest first, of the sizes they came in."""
+        maps = [branch(m) for branch, m in zip(self.branches, maps, strict=True)]
+        return [self._fused(layers, maps, own.shape[-2:]) for layers, own in zip(self.fuse_layers, maps, strict=True)]
+
+    def _fused(self, layers: Any, maps: list[Tensor], size: torch.Size) -> Tensor:
+        # One after the other: a map is gone when it has been added.
+        return self.fuse_act(reduce(add, (resize(layer(m), size) for layer, m in zip(layers, maps, strict=True))))
 
 
 class HRNet(HighResolutionNetFeatures):
@@ -92,6 +114,8 @@ class HRNet(HighResolutionNetFeatures):
         for module in self.modules():
             if isinstance(module, nn.Upsample):
                 module.mode, module.align_corners = "bilinear", False
+            elif isinstance(module, HighResolutionModule):
+                module.__class__ = Exchange  # the layers are timm's
             elif isinstance(module, nn.BatchNorm2d):
                 module.momentum = config.bn_momentum
         count = sum(p.numel() for p in self.parameters())
@@ -102,16 +126,9 @@ class HRNet(HighResolutionNetFeatures):
             )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Feature maps of an image (B, 3, H, W).
+        """Feature maps of an image (B, 3, H, W) of any size.
 
         Returns:
-            Four maps (B, channels[s], H / strides[s], W / strides[s]), finest first.
-
-        Raises:
-            SpecError: if H or W is not a multiple of 32.
+            Four maps (B, channels[s], ⌈H / strides[s]⌉, ⌈W / strides[s]⌉), finest first.
         """
-        height, width = image.shape[-2:]
-        if height % STRIDES[-1] or width % STRIDES[-1]:
-            mend = f"Choose multiples of {STRIDES[-1]}"
-            raise SpecError(f"cannot take an image of {height}x{width} pixels", field="data.size", mend=mend)
         return super().forward(image)

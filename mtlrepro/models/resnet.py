@@ -52,8 +52,8 @@ class ResNetConfig:
         """Channels of the first convolution's output."""
         return WIDTH
 
-    def build(self, inputs: int = 3) -> DilatedResNet:
-        """The network for maps of `inputs` channels, randomly initialised (He normal, as timm and torchvision do)."""
+    def build(self, inputs: int = 3, *, size: tuple[int, int] | None = None) -> DilatedResNet:
+        """The network for maps of `inputs` channels and any `size`, randomly initialised (He normal, as timm does)."""
         return DilatedResNet(self, inputs)
 
 

@@ -46,8 +46,8 @@ class SegNetConfig:
         """Channels of the first convolution's output."""
         return self.widths[0]
 
-    def build(self, inputs: int = 3) -> SegNetEncoder:
-        """The encoder for maps of `inputs` channels, randomly initialised (Xavier normal)."""
+    def build(self, inputs: int = 3, *, size: tuple[int, int] | None = None) -> SegNetEncoder:
+        """The encoder for maps of `inputs` channels and any `size`, randomly initialised (Xavier normal)."""
         return SegNetEncoder(inputs, self.widths)
 
 

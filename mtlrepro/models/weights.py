@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ from mtlrepro.errors import DataError
 
 FOLDER_VARIABLE = "MTLREPRO_WEIGHTS"
 HEAD_PREFIXES = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "fc.")
-"""Name prefixes of the classification head of an HRNet or a ResNet: the tensors that a dense model has no use for."""
+"""Name prefixes of the classification head of an HRNet or a ResNet: the tensors that a dense model has no use for.
+
+A backbone of another family has a method `adapt(tensors)` that gives a checkpoint's tensors as the backbone has them.
+"""
 
 COUNTER = ".num_batches_tracked"
 """Batch norm's step counter, unused with a fixed momentum; older checkpoints do not have it."""
@@ -51,7 +54,8 @@ def load_weights(backbone: nn.Module, tag: str, folder: str | Path | None = None
     """Load pinned weights into a backbone, all or nothing.
 
     Args:
-        backbone: module whose state-dict keys are those of the checkpoint without its classification head.
+        backbone: module whose state-dict keys are those of the checkpoint without its classification head. Learned
+            positions are resized to those of the backbone.
         tag: pinned timm tag, for example `hrnet_w48.ms_in1k`.
         folder: holds `<tag>.safetensors` or `<tag>.pth`; by default the environment variable `MTLREPRO_WEIGHTS`, and
             timm's hub where that is not set either.
@@ -65,7 +69,8 @@ def load_weights(backbone: nn.Module, tag: str, folder: str | Path | None = None
     """
     folder = folder or os.environ.get(FOLDER_VARIABLE)
     source, tensors = _from_folder(tag, Path(folder)) if folder else _from_hub(tag)
-    kept = {name: t for name, t in tensors.items() if not name.startswith(HEAD_PREFIXES)}
+    adapt: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = getattr(backbone, "adapt", without_head)
+    kept = adapt(tensors)
     state = backbone.state_dict()
     missing = [name for name in state if name not in kept and not name.endswith(COUNTER)]
     mend = f"Replace it by the checkpoint of {tag}"
@@ -81,6 +86,11 @@ def load_weights(backbone: nn.Module, tag: str, folder: str | Path | None = None
             raise DataError("values are not finite", file=source, field=name, mend=mend)
     backbone.load_state_dict({**state, **kept})
     return WeightsReport(tag, str(source), len(kept), len(tensors) - len(kept), len(state) - len(kept))
+
+
+def without_head(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a convolutional network's checkpoint without those of its classification head."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(HEAD_PREFIXES)}
 
 
 def _from_folder(tag: str, folder: Path) -> tuple[Path, Mapping[str, Tensor]]:

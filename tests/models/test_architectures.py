@@ -33,11 +33,26 @@ SPECS = {
     "three_ways": spec("three_ways", MAIN, backbone="resnet_nano_os16", widths=NARROW),
     "three_ways one task": spec("three_ways", "depth", backbone="resnet_nano_os16", widths=NARROW),
     "dense_mtl": spec("dense_mtl", MAIN, backbone="resnet_nano_os16", widths=NARROW),
+    "invpt": spec("invpt", MAIN, backbone="vit_nano", width=12, prediction_width=4),
+    "atrc": spec("atrc", "semseg depth normals edges"),
 }
+SIZED = ("invpt",)
+"""Those whose learned positions are those of one image size."""
 
 
-STRIDES = {"initial": 4, "scale_0": 4, "scale_1": 8, "scale_2": 16, "scale_3": 32, "stage2": 4, "stage1": 2}
+STRIDES = {
+    "initial": 4,
+    "auxiliary": 4,
+    "scale_0": 4,
+    "scale_1": 8,
+    "scale_2": 16,
+    "scale_3": 32,
+    "stage2": 4,
+    "stage1": 2,
+}
 LAST_MAP = 16
+CLASSES = {"semseg": 40, "edges": 2}
+"""Of ATRC's auxiliary maps, which not all tasks have."""
 
 
 def test_every_architecture_is_covered():
@@ -51,9 +66,9 @@ def meta_model(name):
 
 
 @cache
-def real_model(name):
+def real_model(name, size=(64, 64)):
     torch.manual_seed(0)
-    return build_model(SPECS[name], NYUD).eval()
+    return build_model(SPECS[name], NYUD, size if name in SIZED else None).eval()
 
 
 @settings(max_examples=25, deadline=None)
@@ -61,15 +76,15 @@ def real_model(name):
 def test_output_sizes(name, batch, height, width):
     height, width = 32 * height, 32 * width
     with torch.no_grad():
-        outputs = real_model(name)(torch.zeros(batch, 3, height, width))
+        outputs = real_model(name, (height, width) if name in SIZED else (64, 64))(torch.zeros(batch, 3, height, width))
     assert {t: p.shape for t, p in outputs.final.items()} == {
         t: (batch, NYUD[t], height, width) for t in SPECS[name].main
     }
-    tasks = SPECS[name].aux or SPECS[name].main
+    channels = CLASSES if name == "atrc" else {t: NYUD[t] for t in SPECS[name].aux or SPECS[name].main}
     for stage, predictions in outputs.stages.items():
-        stride = LAST_MAP if name == "padnet on the last map" else STRIDES[stage]
+        stride = LAST_MAP if name in ("padnet on the last map", "invpt") else STRIDES[stage]
         size = height // stride, width // stride
-        assert {t: p.shape for t, p in predictions.items()} == {t: (batch, NYUD[t], *size) for t in tasks}
+        assert {t: p.shape for t, p in predictions.items()} == {t: (batch, c, *size) for t, c in channels.items()}
     backbone = real_model(name).backbone
     assert [tuple(f.shape) for f in outputs.features] == [
         (batch, c, height // s, width // s) for c, s in zip(backbone.channels, backbone.strides, strict=True)
@@ -84,10 +99,11 @@ def test_meta_device():
 
 
 def test_stage_names():
-    image = torch.zeros(1, 3, 32, 32)
+    image = torch.zeros(1, 3, 64, 64)
     stages = {name: list(real_model(name)(image).stages) for name in SPECS}
     assert stages["stl"] == stages["mtl"] == stages["segnet"] == stages["deeplab"] == []
-    assert stages["padnet"] == stages["padnet on the last map"] == ["initial"]
+    assert stages["padnet"] == stages["padnet on the last map"] == stages["invpt"] == ["initial"]
+    assert stages["atrc"] == ["auxiliary"]
     assert stages["three_ways"] == stages["three_ways one task"] == ["stage2"]
     assert stages["dense_mtl"] == ["stage1"]
     assert stages["mti_net"] == ["scale_0", "scale_1", "scale_2", "scale_3"]
@@ -106,8 +122,10 @@ def gradients(name, with_stages):
     return dict(zip(names, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True))
 
 
-def unused_last_fusion(name):
-    """Layers of the backbone's last fusion that lead to a dropped scale only."""
+def unused(name):
+    """Layers that InvPT's published code has for nothing, and those of a last fusion that lead to a dropped scale."""
+    if name == "invpt":
+        return "taps.2.", "decoder.norm.", "decoder.widen.0.", "decoder.blocks.0.attention.fuse."
     dropped = set(range(4)) - set(getattr(real_model(name), "scales", range(4)))
     return tuple(f"backbone.stage4.0.fuse_layers.{s}." for s in dropped)
 
@@ -115,13 +133,13 @@ def unused_last_fusion(name):
 @pytest.mark.parametrize("name", SPECS)
 def test_gradient_reaches_every_parameter(name):
     found = gradients(name, with_stages=True)
-    assert all(n.startswith(unused_last_fusion(name)) for n, g in found.items() if g is None)
+    assert all(n.startswith(unused(name)) for n, g in found.items() if g is None)
     used = {n: g for n, g in found.items() if g is not None}
     assert all(g.isfinite().all() for g in used.values())
     # A mask over one task is constant, and a gate with one hidden unit may rest at its ReLU: zero, yet connected.
-    # DenseMTL's attention starts with a weight of zero, so that this weight alone has a gradient.
+    # DenseMTL's attention and ATRC's context start with a weight of zero, so that this weight alone has a gradient.
     constant = (".attention.",) if len(SPECS[name].aux) == 1 else ()
-    weighted = tuple(f".cross.0.{part}." for part in ("query", "key", "value"))
+    weighted = (*(f".cross.0.{part}." for part in ("query", "key", "value")), ".contexts.", ".join.0.")
     zero = [n for n, g in used.items() if not g.any() and not any(p in n for p in (".gate.", *constant, *weighted))]
     assert zero == []
 
@@ -153,8 +171,8 @@ def test_auxiliary_tasks_reach_the_final_prediction(name):
 @pytest.mark.parametrize("name", SPECS)
 def test_float64(name):
     torch.manual_seed(0)
-    model = build_model(SPECS[name], NYUD).double().eval()
-    image = torch.rand(1, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    model = build_model(SPECS[name], NYUD, (64, 64)).double().eval()
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         double, single = model(image), real_model(name)(image.float())
     for task, prediction in double.final.items():
@@ -228,6 +246,7 @@ def unet(**values):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
+        (spec("invpt", MAIN, backbone="vit_nano"), "model.backbone: its learned positions .*Give build_model the size"),
         (spec("mti-net", MAIN, MAIN), "unknown architecture 'mti-net'. Did you mean 'mti_net'"),
         (spec("mtl", MAIN, backbone="hrnet"), "unknown backbone 'hrnet'. Did you mean 'hrnet"),
         (spec("mti_net", MAIN, MAIN, scale=3), "unknown option of architecture mti_net 'scale'. Did you mean 'scales'"),

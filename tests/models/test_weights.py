@@ -1,16 +1,19 @@
 """Pretrained weights: strict loading from small files, and clear errors for every way a file can be wrong."""
 
+import dataclasses
 import os
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer
 
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.models import build_model
 from mtlrepro.models.hrnet import HRNET18, HRNET_NANO
+from mtlrepro.models.vit import VIT_NANO, resize_positions
 from mtlrepro.models.weights import FOLDER_VARIABLE, load_weights
-from mtlrepro.spec import ModelSpec
+from mtlrepro.spec import ModelSpec, options
 
 TAG = "nano.test"
 HEAD = {"classifier.weight": torch.zeros(3, 4), "incre_modules.0.0.conv1.weight": torch.zeros(2)}
@@ -147,3 +150,72 @@ def test_a_tag_of_another_backbone_is_refused():
         SpecError, match=r"weights tag of backbone hrnet18 'hrnet_w18_small_v2.gluon_in1k'. Did you mean"
     ):
         build_model(ModelSpec("stl", "hrnet18", ("depth",), weights="hrnet_w18_small_v2.gluon_in1k"), {"depth": 1})
+
+
+@pytest.mark.parametrize("name", ["head.weight", "head.bias"])
+def test_the_head_of_a_transformer_is_none_of_a_convolutional_network(tmp_path, checkpoint, backbone, name):
+    save_file({**checkpoint, name: torch.zeros(3)}, tmp_path / f"{TAG}.safetensors")
+    assert_refused(backbone, tmp_path, f"{name}: no such tensor in the backbone")
+
+
+@pytest.fixture(scope="module")
+def transformer_checkpoint():
+    """What timm saves of a classifier of 64x64 pixels, which has 8x8 patches."""
+    torch.manual_seed(7)
+    return VisionTransformer(img_size=64, patch_size=8, num_classes=5, embed_dim=96, depth=4, num_heads=3).state_dict()
+
+
+@pytest.fixture
+def transformer():
+    torch.manual_seed(8)
+    return VIT_NANO.build(size=(64, 96))
+
+
+def test_a_transformer_takes_resized_positions_and_no_head(tmp_path, transformer_checkpoint, transformer):
+    save_file(transformer_checkpoint, tmp_path / f"{TAG}.safetensors")
+    report = load_weights(transformer, TAG, tmp_path)
+    assert (report.matched, report.dropped, report.defaulted) == (len(transformer_checkpoint) - 2, 2, 0)
+    loaded = transformer.state_dict()
+    positions = loaded.pop("pos_embed")
+    assert positions.shape == (1, 1 + 8 * 12, 96)
+    assert torch.equal(positions, resize_positions(transformer_checkpoint["pos_embed"], (8, 12)))
+    assert all(torch.equal(value, transformer_checkpoint[name]) for name, value in loaded.items())
+
+
+def test_positions_of_the_networks_own_grid_are_taken_as_they_are(tmp_path, transformer):
+    saved = VIT_NANO.build(size=(64, 96)).state_dict()
+    save_file(saved, tmp_path / f"{TAG}.safetensors")
+    load_weights(transformer, TAG, tmp_path)
+    assert torch.equal(transformer.pos_embed, saved["pos_embed"])
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"pos_embed": torch.zeros(1, 1 + 63, 96)}, r"pos_embed: shape \(1, 64, 96\), expected \(1, 97, 96\)"),
+        ({"pos_embed": torch.zeros(1, 1, 96)}, r"pos_embed: shape \(1, 1, 96\), expected \(1, 97, 96\)"),
+        ({"pos_embed": torch.zeros(65, 96)}, r"pos_embed: shape \(65, 96\), expected \(1, 97, 96\)"),
+        ({"pos_embed": torch.full((1, 65, 96), torch.nan)}, "pos_embed: values are not finite"),
+        ({"pos_embed": torch.zeros(1, 65, 48)}, r"pos_embed: shape \(1, 97, 48\), expected \(1, 97, 96\)"),
+        ({"pos_embed": None}, "pos_embed: tensor is missing"),
+        ({"head_dist.weight": torch.zeros(2)}, "head_dist.weight: no such tensor in the backbone"),
+        ({"fc.weight": torch.zeros(2)}, "fc.weight: no such tensor in the backbone"),
+        ({"norm.weight": torch.zeros(2)}, r"norm.weight: shape \(2,\), expected \(96,\)"),
+    ],
+)
+def test_a_transformers_checkpoint_that_does_not_fit_is_refused(
+    tmp_path, transformer_checkpoint, transformer, change, match
+):
+    changed = {name: value for name, value in {**transformer_checkpoint, **change}.items() if value is not None}
+    save_file(changed, tmp_path / f"{TAG}.safetensors")
+    assert_refused(transformer, tmp_path, match)
+
+
+def test_build_model_loads_a_transformer_at_the_size_of_the_images(tmp_path, monkeypatch, transformer_checkpoint):
+    monkeypatch.setattr("mtlrepro.models.vit.VIT_NANO", dataclasses.replace(VIT_NANO, weights=(TAG,)))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    save_file(transformer_checkpoint, tmp_path / f"{TAG}.safetensors")
+    spec = ModelSpec("invpt", "vit_nano", ("depth",), weights=TAG, options=options(width=12, prediction_width=4))
+    model = build_model(spec, {"depth": 1}, (32, 96))
+    assert model.backbone.weights_report.dropped == 2
+    assert torch.equal(model.backbone.pos_embed, resize_positions(transformer_checkpoint["pos_embed"], (4, 12)))

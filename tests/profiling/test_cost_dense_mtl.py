@@ -8,8 +8,8 @@ from functools import cache
 import pytest
 import torch
 import torch.nn.functional as F
+from fvcore_extras import FvcoreExtras
 from torch import nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtlrepro.models import build_model
@@ -73,7 +73,7 @@ def meta_model(network, tasks, classes=14, **values):
     # What stands on the meta device holds no values, so one encoder serves all networks.
     with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
         shared = encoder()
-        patch.setattr(ResNetConfig, "build", lambda config: shared)
+        patch.setattr(ResNetConfig, "build", lambda config, **_: shared)
         return build_model(spec(network, tasks, **values), channels(classes))
 
 
@@ -144,26 +144,6 @@ BLOCKS = {
     SDNE: {NYUDV2: 312.74},
 }
 ROWS = [(*row, *setting, macs) for row, settings in MACS.items() for setting, macs in settings.items()]
-
-
-class FvcoreExtras(TorchFunctionMode):
-    """Sums what fvcore counts beside convolutions and matrix products."""
-
-    EACH = {(F.batch_norm, None): 2, (F.interpolate, "bilinear"): 4, (F.interpolate, "nearest"): 1}
-    """Function and its mode -> count an element of its result."""
-
-    def __init__(self):
-        super().__init__()
-        self.total = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        # Without values a batch norm is its input, and passing that on takes half of the time.
-        result = args[0] if func is F.batch_norm else func(*args, **kwargs)
-        each = self.EACH.get((func, kwargs.get("mode")))
-        if each:
-            self.total += each * result.numel()
-        return result
 
 
 def nano(network, tasks):
