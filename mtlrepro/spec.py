@@ -55,7 +55,7 @@ class DataSpec:
 
     Attributes:
         name: dataset key ("nyuv2", "scenes" ...) or the path of a dataset description file.
-        size: network input (height, width) in pixels, multiples of 32.
+        size: network input (height, width) in pixels: multiples of 32, but for HRNet.
         augment: key of a training augmentation (`mtlrepro.data.transforms.augment.AUGMENTATIONS`).
         train: number of training samples, None for the whole split.
         val: number of evaluation samples, None for the whole split.
@@ -68,6 +68,8 @@ class DataSpec:
         val_name: key of the dataset whose evaluation split is used, where it is not that of `name`; its tasks and
             classes must be those of the training samples.
         val_options: settings of that dataset.
+        percent: share of the training samples that is used, drawn once for all; smaller ones are part of larger ones.
+        percent_seed: what they are drawn from.
     """
 
     name: str
@@ -83,6 +85,8 @@ class DataSpec:
     extra: ExtraData = ExtraData()
     val_name: str = field(default="", metadata=LATE)
     val_options: Options = field(default=(), metadata=LATE)
+    percent: int = field(default=100, metadata=LATE)
+    percent_seed: int = field(default=0, metadata=LATE)
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,7 @@ class RunSpec:
         opts = ",".join(f"{k}={v}" for k, v in (*m.options, *o.options))
         labels = (d.labels if d.labels != "full" else "") + (f"-{d.unlabelled}%" if d.unlabelled else "")
         where = f" {d.name} → {d.val_name}" if d.val_name else ""
+        where += f" {d.percent} %" if d.percent != 100 else ""
         return (
             f"{m.arch}/{m.backbone}[{tasks}{'|' + '+'.join(extra) if extra else ''}]{'{' + opts + '}' if opts else ''}"
             f"{'' if o.name == 'supervised' else ' ' + o.name}{' ' + labels if labels else ''}{where}"

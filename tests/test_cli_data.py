@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from mtlrepro.cli import main
-from mtlrepro.cli.data import ACTIONS
-from mtlrepro.data import DATASETS
+from mtlrepro.cli.data import ACTIONS, GENERATED
+from mtlrepro.data import DATASETS, description_file
 from mtlrepro.data.disk.marker import read_marker
 from mtlrepro.data.disk.origin import PREPARED
 from mtlrepro.data.disk.synthesize import RAW
@@ -140,7 +140,11 @@ def test_a_raw_form_is_written_prepared_and_checked(tmp_path: Path, capsys: pyte
     assert "NYUD_MT: is there already" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["scenes", "streets"])
+def test_every_generated_dataset_has_a_preview() -> None:
+    assert set(GENERATED) == {name for name in DATASETS if description_file(name) is None}
+
+
+@pytest.mark.parametrize("name", ["scenes", "streets", "scenes_pascal"])
 def test_preview(name: str, tmp_path: Path) -> None:
     picture = tmp_path / "scenes.png"
     assert main(["data", "preview", str(picture), "--dataset", name, "--scenes", "1", "--size", "64x96"]) == 0

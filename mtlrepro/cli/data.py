@@ -12,7 +12,7 @@ from mtlrepro.errors import DataError, SpecError, StoreError
 from mtlrepro.progress import ProgressLine
 
 NAME = "dataset key, folder name of its release, or a description file (.toml)"
-GENERATED = ("scenes", "streets", "drives", "scenes_taskonomy")
+GENERATED = ("scenes", "streets", "drives", "scenes_taskonomy", "scenes_pascal")
 LARGEST_PICTURE = 4096
 
 
@@ -190,6 +190,7 @@ class Preview(Verb):
     summary = "a contact sheet of embedded scenes with all their labels"
     examples = """examples:
   mtlrepro data preview scenes.png
+  mtlrepro data preview people.png --dataset scenes_pascal
   mtlrepro data preview streets.png --dataset streets --size 128x256
   mtlrepro data preview game.png --dataset drives --style game --size 128x256"""
 

@@ -1,8 +1,8 @@
 """Datasets by name or by description file, without importing any of them before it is used.
 
-A *generated* dataset needs no files (`scenes`, `scenes_taskonomy`, `streets`, `drives`). A dataset *on disk* is one
-description in TOML (`mtlrepro.data.disk.description`): the built-in ones lie in `layouts/`, a user's own is named by
-its path.
+A *generated* dataset needs no files (`scenes`, `scenes_pascal`, `scenes_taskonomy`, `streets`, `drives`). A dataset *on
+disk* is one description in TOML (`mtlrepro.data.disk.description`): the built-in ones lie in `layouts/`, a user's own
+is named by its path.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ DATASETS = Registry(
     "dataset",
     {
         "scenes": "mtlrepro.data.scenes.dataset:Scenes",
+        "scenes_pascal": "mtlrepro.data.scenes.pascal:PascalScenes",
         "scenes_taskonomy": "mtlrepro.data.scenes.taskonomy:TaskonomyScenes",
         "streets": "mtlrepro.data.scenes.streets.dataset:Streets",
         "drives": "mtlrepro.data.scenes.drives.dataset:Drives",

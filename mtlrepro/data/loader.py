@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,13 +164,10 @@ class TrainLoader:
             labelled={task: labelled[:, i].clone() for i, task in enumerate(self.tasks)},
             index=torch.as_tensor([*main, *extra]),
             others=tuple(View(*other) for other in others),
-            geometry={
-                name: torch.stack([sample[name] for sample in whole])
-                for name in GEOMETRY
-                if all(name in sample for sample in whole)
-            },
+            geometry=_geometry(whole),
             normalise=self.normalise,
             extra=len(extra),
+            beside=_geometry(whole[len(main) :]),
         )
 
     def batches(self, start_step: int = 0) -> Iterator[Batch]:
@@ -258,6 +255,12 @@ class TrainLoader:
             self._erased[task] = self.tasks[task].unlabelled((1, 1)).to(image.device)
         pixel = self._erased[task]
         return pixel.expand(*pixel.shape[:-2], *image.shape[-2:]).contiguous()
+
+
+def _geometry(samples: Sequence[Sample]) -> dict[str, Tensor]:
+    """What each of some samples says of its camera, together; nothing of no sample."""
+    shared = [name for name in GEOMETRY if samples and all(name in sample for sample in samples)]
+    return {name: torch.stack([sample[name] for sample in samples]) for name in shared}
 
 
 def open_loader(

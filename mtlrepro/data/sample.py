@@ -22,6 +22,9 @@ Synthia, Virtual KITTI 2; `mtlrepro.data.surface`) have z towards the camera, ne
 of one convention. Which sample keys a batch turns into targets, and how, is each task's `collate` (see
 `mtlrepro.tasks`).
 
+One key is for evaluation alone: `segments` (H, W) int32, ids of any regions, 255 unknown. Where a sample has it, the
+boundary figures odsF are judged by its contour, and by that of `edges` elsewhere; no other figure changes.
+
 A camera, in datasets that have one (`mtlrepro.data.transforms.geometry`), is no task:
 
 | key         | sample and, with a first axis B, batch                                                                |
@@ -135,6 +138,7 @@ class Batch:
         geometry: key of the module's second table -> tensor, for the keys that every sample carries; mostly empty.
         normalise: key of `NORMALISE` by which the images were normalised, "" where nobody said.
         extra: how many of the samples, the last ones, are of the second stream.
+        beside: as `geometry`, of the second stream's samples alone: for the keys that each of them carries.
     """
 
     image: Tensor
@@ -145,6 +149,7 @@ class Batch:
     geometry: dict[str, Tensor] = field(default_factory=dict)
     normalise: str = ""
     extra: int = 0
+    beside: dict[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
@@ -157,6 +162,7 @@ class Batch:
             {k: _moved(v, device) for k, v in self.geometry.items()},
             self.normalise,
             self.extra,
+            {k: _moved(v, device) for k, v in self.beside.items()},
         )
 
 

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mtlrepro.data.disk.prepare.record import check_rows
 from mtlrepro.data.partial import LabelMask, label_mask, published_file
 from mtlrepro.data.published_masks import check_published
@@ -59,6 +61,24 @@ def extra_source(data: DataSpec) -> DataSpec | None:
     if extra.name in ("", UNLABELLED):
         return None
     return DataSpec(extra.name, data.size, train=extra.train, options=extra.options)
+
+
+def drawn_rows(count: int, percent: int, seed: int) -> list[int]:
+    """Positions of the `percent` of a split's samples that are used, in order: the first of a random permutation.
+
+    So a smaller share is part of a larger one.
+
+    Raises:
+        SpecError: a share that is not of 1 to 100 percent.
+
+    Example:
+        >>> [len(drawn_rows(795, percent, 0)) for percent in (100, 50, 25)], drawn_rows(8, 50, 0)
+        ([795, 397, 198], [1, 2, 6, 7])
+    """
+    if not 1 <= percent <= 100:
+        raise SpecError(f"{percent} % of the samples", field="data.percent", mend="Give a share from 1 to 100")
+    order = np.random.RandomState(seed).permutation(count)
+    return sorted(order[: count * percent // 100].tolist())
 
 
 def mask_of(data: DataSpec, train_set: Dataset) -> LabelMask | None:
@@ -114,7 +134,9 @@ def training_streams(
     seen = mask.labelled if mask else _everything
     rows = mask.rows(True) if mask else range(len(train_set))
     beside = data.extra.name == UNLABELLED
-    main = Stream(train_set, rows if beside else range(len(train_set)), seen, recipe.batch)
+    used = set(drawn_rows(len(train_set), data.percent, data.percent_seed))
+    chosen = [i for i in (rows if beside else range(len(train_set))) if i in used]
+    main = Stream(train_set, chosen, seen, recipe.batch)
     if other is not None:
         second = open_train(other)
         for task in data.extra.tasks:

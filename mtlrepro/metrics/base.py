@@ -27,12 +27,14 @@ class Metric(ABC):
         better: figure name -> `"higher"` or `"lower"`; also lists the figures `compute` returns.
         costly: takes so long that a run computes it only once, at its end.
         units: figure name -> unit, of the figures that are not fractions in [0, 1]; "" for a number without unit.
+        own_label: key of what this protocol is judged by instead of the task's label, in samples that carry it.
     """
 
     protocol: ClassVar[str]
     better: ClassVar[dict[str, str]]
     units: ClassVar[dict[str, str]] = {}
     costly: ClassVar[bool] = False
+    own_label: ClassVar[str] = ""
 
     def __init__(self) -> None:
         self.state: dict[str, Tensor] = {}

@@ -20,6 +20,9 @@ from mtlrepro.metrics.boundary.pipeline import BSDS, NMS, PNG, Pipeline
 from mtlrepro.metrics.boundary.truth import READINGS
 from mtlrepro.metrics.edges import IGNORE
 
+SEGMENTS = "segments"
+"""Key of a sample's label map whose contour the truth is, where that is not the contour of its `edges`."""
+
 
 class BoundaryF(Metric):
     """Soft boundary maps against true boundaries, matched one to one within a tolerance; figures in [0, 1].
@@ -182,6 +185,7 @@ class BoundaryPNG(BoundaryF):
     """
 
     protocol = "odsf/png@1"
+    own_label = SEGMENTS
     pipeline = PNG
 
 
@@ -189,6 +193,7 @@ class BoundaryNMS(BoundaryF):
     """`odsf/nms@1`: SEISM's reader as in InvPT, ATRC and ASTMT: suppression, 101 thresholds, a contour as truth."""
 
     protocol = "odsf/nms@1"
+    own_label = SEGMENTS
     pipeline = NMS
 
 

@@ -188,6 +188,23 @@ def test_the_second_stream_follows_the_first_and_changes_nothing_in_it():
     assert alone.extra_at(0) == []
 
 
+def test_the_camera_of_the_second_stream_is_known_though_the_first_has_none():
+    class Filmed(Numbers):
+        def __getitem__(self, index):
+            intrinsics = torch.diag(torch.tensor([index + 1.0, 2.0, 1.0]))
+            return {**super().__getitem__(index), "intrinsics": intrinsics, "motion": torch.eye(4)[None]}
+
+    loader = numbers(augment="none", extra=whole(Filmed(7), 2))
+    batch = loader.batch_at(2).to("cpu")
+    assert batch.geometry == {}
+    assert {key: tuple(value.shape) for key, value in batch.beside.items()} == {
+        "intrinsics": (2, 3, 3),
+        "motion": (2, 1, 4, 4),
+    }
+    assert batch.beside["intrinsics"][:, 0, 0].tolist() == [i + 1.0 for i in loader.extra_at(2)]
+    assert numbers(augment="none").batch_at(2).beside == {}
+
+
 def test_a_sample_of_the_second_stream_is_augmented_anew_every_step():
     loader = numbers(3, 3, augment="flip", extra=whole(Numbers(1), 1))
     depths = [loader.batch_at(step).targets["depth"][3, 0, 0] for step in range(20)]

@@ -15,7 +15,7 @@ from mtlrepro.data import build_dataset
 from mtlrepro.data.loader import open_loader
 from mtlrepro.data.partial import KEY, SETTINGS, label_mask
 from mtlrepro.data.sample import DatasetInfo
-from mtlrepro.data.streams import extra_source, mask_of, source, training_streams
+from mtlrepro.data.streams import drawn_rows, extra_source, mask_of, source, training_streams
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, Recipe, RunSpec, options
 from mtlrepro.tasks import make_tasks
@@ -279,3 +279,35 @@ def test_a_nested_stream_is_a_pure_function_of_the_step(tiny_dataset):
         labels = torch.stack([batch.labelled[task] for task in BOTH]).sum(0)
         assert labels.tolist() == [1] * 4 + [0] * 3
         assert set(batch.index[4:].tolist()) <= set(bare)
+
+
+@given(st.integers(1, 900), st.integers(1, 100), st.integers(1, 100), st.integers(0, 9))
+def test_a_share_of_the_samples_is_part_of_every_larger_one(count, one, other, seed):
+    small, large = (drawn_rows(count, percent, seed) for percent in sorted((one, other)))
+    assert set(small) <= set(large) <= set(range(count))
+    assert (len(small), len(large)) == (count * min(one, other) // 100, count * max(one, other) // 100)
+    assert small == sorted(set(small))
+
+
+def test_the_drawn_share_is_that_of_the_published_generator():
+    order = np.random.RandomState(0).permutation(795)
+    assert drawn_rows(795, 25, 0) == sorted(order[:198])
+    assert drawn_rows(795, 25, 1) != drawn_rows(795, 25, 0)
+    assert drawn_rows(795, 100, 3) == list(range(795))
+
+
+def test_training_sees_the_drawn_share_alone():
+    main, _ = streams(data(percent=50))
+    assert list(main.rows) == drawn_rows(20, 50, 0)
+    labelled, _ = streams(partial(unlabelled=50, percent=50, extra=UNLABELLED), extra=2)
+    assert set(labelled.rows) <= set(drawn_rows(20, 50, 0))
+    loader = loader_of(run_of(DataSpec("scenes", TINY_SIZE, "flip", train=12, percent=50)))
+    seen = {int(i) for step in range(loader.steps_per_epoch) for i in loader.batch_at(step).index}
+    assert seen <= set(drawn_rows(12, 50, 0))
+
+
+@pytest.mark.parametrize("percent", [0, 101, -5])
+def test_a_share_that_is_none(percent):
+    with pytest.raises(SpecError, match="from 1 to 100") as caught:
+        streams(data(percent=percent))
+    assert caught.value.field == "data.percent"

@@ -67,8 +67,8 @@ def _pictures(dataset: Generated, sample: Sample) -> dict[str, np.ndarray]:
     image = sample["image"].permute(1, 2, 0).numpy()
     out = {"image": image, **{name: task.picture(task.collate(sample[name])) for name, task in tasks.items()}}
     if "frames" in sample:
-        before, after = sample["frames"].permute(0, 2, 3, 1).numpy()
-        out = {"before": before, **out, "after": after}
+        *before, last = sample["frames"].permute(0, 2, 3, 1).numpy()
+        out = {"before": before[0], **out, "after": last} if before else {**out, "partner": last}
     if "saliency" in sample:
         out["saliency"] = np.where(sample["saliency"].numpy()[..., None] > 0, image, image // 4 + 20).astype(np.uint8)
     if "parts" in sample:

@@ -125,6 +125,8 @@ class _Augmentations(dict[str, Augmentation]):
         raise unknown("augmentation", name, self, field="data.augment")
 
 
+_SCALE_FLIP_DISTORT = (random_rescale_cut, random_flip, random_colours)
+
 AUGMENTATIONS: Mapping[str, Augmentation] = _Augmentations(
     none=Augmentation(),
     flip=Augmentation(flip=True),  # DenseMTL, supervised
@@ -135,10 +137,11 @@ AUGMENTATIONS: Mapping[str, Augmentation] = _Augmentations(
     flip_crop_photo=Augmentation(flip=True, crop=True, photometric=True),  # and on Cityscapes
     # MTI-Net on PASCAL-Context. MT-CP too, but for its normals of the nearest pixel.
     flip_rotate=Augmentation(steps=(random_flip, random_rotation), fit="cubic"),
-    scale_flip_distort=Augmentation(
-        steps=(random_rescale_cut, random_flip, random_colours), fit="pad"
-    ),  # InvPT, ATRC, 3D-aware
+    scale_flip_distort=Augmentation(steps=_SCALE_FLIP_DISTORT, fit="pad"),  # InvPT, ATRC, 3D-aware
     distort=Augmentation(steps=(random_colours,), fit="pad"),  # video frames of the 3D-aware regulariser
+    # The same for networks with a smaller input than pictures are, which cannot be padded: rehearsals.
+    scale_flip_distort_small=Augmentation(steps=_SCALE_FLIP_DISTORT),
+    distort_small=Augmentation(steps=(random_colours,)),
     flip_cut=Augmentation(
         steps=(random_cut, random_flip), fit="keep"
     ),  # DenseMTL, self-supervised depth and domain adaptation

@@ -20,7 +20,7 @@ from mtlrepro.data.transforms.rescale import resize_linear
 
 UNKNOWN = {
     "invalid": "pixels without a normal do not count",
-    "direction": "mid-grey, which stands for no normal, counts as a direction, as in DenseMTL's public code",
+    "direction": "mid-grey, which stands for no normal, is a direction, as in the public code of InvPT and DenseMTL",
 }
 """What becomes of pixels whose normal is not known, as a report says it."""
 

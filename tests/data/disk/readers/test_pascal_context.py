@@ -93,7 +93,7 @@ def test_samples_of_varying_size_in_the_published_order(written):
     assert train.info.edge_tolerance == 0.0075
     assert [train[i]["image"].shape[1:] for i in range(3)] == [SIZE, SIZE[::-1], SIZE]
     sample = train[1]
-    assert list(sample) == ["image", *train.info.tasks]
+    assert list(sample) == ["image", *train.info.tasks, "segments"]
     assert {v.shape[-2:] for v in sample.values()} == {SIZE[::-1]}
     folders = [train.path_of("semseg", name).split("/")[1] for name in train.ids]
     assert folders == ["VOC12", "pascal-context"] * 3
@@ -142,7 +142,7 @@ def test_labels_of_another_size_are_resized_by_nearest_neighbour(copy):
     classes = loadmat(file)["LabelMap"]
     savemat(file, {"LabelMap": classes.repeat(2, 0).repeat(2, 1)})
     second = dataset(copy)[0]
-    for task in ("semseg", "saliency", "normals", "parts"):
+    for task in ("semseg", "saliency", "normals", "parts", "segments"):
         assert torch.equal(first[task], second[task]), task
     assert second["edges"].shape == SIZE  # thin lines of a larger map: most are lost, as in the published readers
 
