@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,17 @@ from mtlrepro.errors import DataError
 from mtlrepro.files import write_failure
 from mtlrepro.metrics.base import Metric
 from mtlrepro.models.outputs import Outputs
+from mtlrepro.objectives.base import Objective
 from mtlrepro.tasks.base import Task
 
 FINAL = "final"
-"""The view of a network's final predictions; the others are its stages."""
+"""The view of a network's final predictions; the others are its stages, and what the objective predicts."""
 
 Meters = dict[str, dict[str, list[Metric]]]
-"""View ("final" or a stage's name) -> task -> accumulators."""
+"""View ("final", a stage's name, or an objective's) -> task -> accumulators."""
+
+Views = dict[str, dict[str, Tensor]]
+"""View -> task -> predictions (B, ..., H, W) at network size."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def evaluate(
     fit: str = "resize",
     gallery: Gallery | None = None,
     costly: bool = True,
+    objective: Objective | None = None,
 ) -> Meters:
     """Accumulate the metrics of all views over (network-size image, native sample) pairs.
 
@@ -61,13 +66,16 @@ def evaluate(
 
     Args:
         model: evaluated in evaluation mode; the training mode of each of its modules is restored.
-        tasks: tasks to evaluate; those a view does not predict are left out of that view.
+        tasks: tasks to evaluate; those a view does not predict are left out of that view, and so are stages that
+            predict something else of a task (another number of channels), such as classes of depth.
         samples: ((3, H, W) image at network size, sample with native labels) pairs.
         device: where the model lives.
         normalise: what the network's input is, a key of `mtlrepro.data.sample.NORMALISE`.
         fit: how images got the network's size, a key of `mtlrepro.data.transforms.fit.FITS`.
         gallery: keep pictures of some samples.
         costly: compute the metrics that take long too.
+        objective: whose own predictions are views, too (`Objective.predictions`), with every metric; it is run, and
+            its modes restored, as the model.
 
     Returns:
         Accumulators, so that halves of a split can be merged; `figures` turns them into numbers.
@@ -76,20 +84,24 @@ def evaluate(
         DataError: a label does not fit its task, naming the sample; or images differ in size.
         StoreError: a picture cannot be written.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    networks = [model] if objective is None else [model, objective]
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    for network in networks:
+        network.eval()
     meters: Meters = {}
     shows = FITS[fit].prediction
     try:
-        for position, image, sample, predictions in _predictions(model, tasks, samples, device, normalise):
+        for position, image, sample, predictions, stages in _predictions(
+            model, objective, tasks, samples, device, normalise
+        ):
             targets = {name: _target(task, sample, position) for name, task in tasks.items()}
             show = gallery is not None and position in gallery.indices
             for view, by_task in predictions.items():
                 for name, decoded in by_task.items():
                     target = targets[name][None].to(device)
                     native = resize_prediction(shows(decoded, target.shape[-2:]), target.shape[-2:])
-                    for metric in _accumulators(meters, view, name, tasks[name], costly):
-                        metric.update(native, target)
+                    for metric in _accumulators(meters, view, tasks[name], costly, view in stages):
+                        metric.update(native, _judged_by(metric, sample, target))
                     if gallery and show:
                         _write(gallery.folder / f"{position}_{view}_{name}.png", tasks[name].picture(native[0].cpu()))
             if gallery and show:
@@ -146,12 +158,13 @@ def resize_prediction(decoded: Tensor, size: tuple[int, ...] | torch.Size) -> Te
 
 def _predictions(
     model: nn.Module,
+    objective: Objective | None,
     tasks: Mapping[str, Task],
     samples: Iterable[tuple[Tensor, Sample]],
     device: torch.device,
     normalise: str,
-) -> Iterator[tuple[int, Tensor, Sample, dict[str, dict[str, Tensor]]]]:
-    """(position, image, sample, view -> task -> decoded prediction (1, ..., H, W) at network size) of every sample."""
+) -> Iterator[tuple[int, Tensor, Sample, Views, Container[str]]]:
+    """(position, image, sample, views of batch size 1, which of the views are stages) of every sample."""
     position, prepare = 0, normaliser(normalise)
     for group in _groups(samples):
         images = [image for image, _ in group]
@@ -162,23 +175,25 @@ def _predictions(
             raise DataError(problem, file=f"evaluation samples from {position}", field="image", mend=mend)
         images += images[-1:] * (FORWARD - len(group))
         batch = prepare(torch.stack(images)).to(device)
-        views = {
-            view: {name: tasks[name].decode(raw) for name, raw in by_task.items() if name in tasks}
-            for view, by_task in _views(model(batch), batch.shape[-2:]).items()
-        }
+        outputs, size = model(batch), (batch.shape[-2], batch.shape[-1])
+        stages = _stages(outputs, tasks, size)
+        raw = {FINAL: outputs.final, **stages, **(objective.predictions(outputs, size) if objective else {})}
+        views = {v: {t: tasks[t].decode(p) for t, p in by_task.items() if t in tasks} for v, by_task in raw.items()}
         for i, (image, sample) in enumerate(group):
-            yield position, image, sample, {v: {t: d[i : i + 1] for t, d in p.items()} for v, p in views.items()}
+            single = {v: {t: d[i : i + 1] for t, d in by_task.items()} for v, by_task in views.items()}
+            yield position, image, sample, single, stages
             position += 1
 
 
-def _views(outputs: Outputs, size: torch.Size) -> dict[str, dict[str, Tensor]]:
-    stages = {
+def _stages(outputs: Outputs, tasks: Mapping[str, Task], size: tuple[int, int]) -> Views:
+    return {
         stage: {
-            t: F.interpolate(p, size=tuple(size), mode="bilinear", align_corners=False) for t, p in predictions.items()
+            t: F.interpolate(p, size=size, mode="bilinear", align_corners=False)
+            for t, p in predictions.items()
+            if t in tasks and p.shape[1] == tasks[t].channels
         }
         for stage, predictions in outputs.stages.items()
     }
-    return {FINAL: outputs.final, **stages}
 
 
 def _groups(samples: Iterable[tuple[Tensor, Sample]]) -> Iterator[list[tuple[Tensor, Sample]]]:
@@ -187,12 +202,12 @@ def _groups(samples: Iterable[tuple[Tensor, Sample]]) -> Iterator[list[tuple[Ten
         yield group
 
 
-def _accumulators(meters: Meters, view: str, name: str, task: Task, costly: bool) -> list[Metric]:
+def _accumulators(meters: Meters, view: str, task: Task, costly: bool, stage: bool) -> list[Metric]:
     by_task = meters.setdefault(view, {})
-    if name not in by_task:
+    if task.name not in by_task:
         metrics = [m for m in task.metrics() if costly or not m.costly]
-        by_task[name] = metrics if view == FINAL else metrics[:1]  # stages are compared by the main metric alone
-    return by_task[name]
+        by_task[task.name] = metrics[:1] if stage else metrics  # stages are compared by the main metric alone
+    return by_task[task.name]
 
 
 def _target(task: Task, sample: Sample, position: int) -> Tensor:
@@ -203,6 +218,12 @@ def _target(task: Task, sample: Sample, position: int) -> Tensor:
         return task.collate(sample[task.name])
     except DataError as error:
         raise DataError(error.problem, file=error.file or where, field=error.field, mend=error.mend) from error
+
+
+def _judged_by(metric: Metric, sample: Sample, target: Tensor) -> Tensor:
+    """The task's target (1, ..., H, W), or what the sample carries for this protocol alone."""
+    own = sample.get(metric.own_label)
+    return target if own is None else own[None, None].to(target.device)
 
 
 def _eight_bits(image: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from mtlrepro.engine.saver import Progress, Saver
 from mtlrepro.engine.train import Hooks, train, training_steps
 from mtlrepro.errors import SpecError, StoreError, TrainingError
 from mtlrepro.files import write_failure, write_json
-from mtlrepro.models import build_model
+from mtlrepro.models import build_decoder, build_model
 from mtlrepro.objectives import OBJECTIVES, build_objective
 from mtlrepro.profiling.speed import training_speed
 from mtlrepro.spec import DataSpec, RunSpec
@@ -137,7 +137,8 @@ def time_steps(spec: RunSpec, machine: Machine, steps: int) -> dict[str, float]:
 
     def built(one: RunSpec) -> nn.Module:
         channels = {name: task.channels for name, task in make_tasks(one.tasks, info, one.objective.losses).items()}
-        return build_model(replace(one.model, weights=None), channels).to(device).eval().requires_grad_(False)
+        network = build_model(replace(one.model, weights=None), channels, one.data.size)
+        return network.to(device).eval().requires_grad_(False)
 
     info = open_train(source(spec.data)).info
     tasks, views = make_tasks(spec.tasks, info, spec.objective.losses), OBJECTIVES[spec.objective.name].views
@@ -164,9 +165,11 @@ def _train_and_evaluate(
     judged = BaseSamples(val_set, tasks, None, machine.decoded)
 
     torch.manual_seed(derive(seed, "init"))
-    model: Any = build_model(spec.model, {name: task.channels for name, task in tasks.items()}).to(device)
-    objective = build_objective(spec.objective, tasks, model.backbone.channels).to(device)
-    objective.adopt(_teachers(spec, needs, device, machine))
+    channels = {name: task.channels for name, task in tasks.items()}
+    model: Any = build_model(spec.model, channels, size).to(device)
+    objective = build_objective(spec.objective, tasks, model.backbone.channels)
+    objective.attach(partial(build_decoder, spec.model, channels, model.backbone))
+    objective.to(device).adopt(_teachers(spec, needs, device, machine))
     optimizer = build_optimizer(model, objective, recipe)
 
     def open_train(data: DataSpec) -> Dataset:
@@ -188,7 +191,13 @@ def _train_and_evaluate(
     def now(gallery: Gallery | None = None) -> dict[str, float]:
         last, samples = gallery is not None, eval_samples(judged, size, fit)
         meters = evaluate(
-            model, tasks, samples, device=device, normalise=spec.data.normalise, fit=fit, gallery=gallery, costly=last
+            *(model, tasks, samples),
+            device=device,
+            normalise=spec.data.normalise,
+            fit=fit,
+            gallery=gallery,
+            costly=last,
+            objective=objective if last else None,
         )
         return figures(meters)
 
@@ -252,7 +261,7 @@ def _teachers(spec: RunSpec, needs: Sequence[Path], device: torch.device, machin
     for need, directory in list(zip(spec.needs, needs, strict=True))[spec.start :]:
         info = open_dataset(val_source(need.data), "val", machine).info
         channels = {n: task.channels for n, task in make_tasks(need.tasks, info, need.objective.losses).items()}
-        teacher = build_model(replace(need.model, weights=None), channels)
+        teacher = build_model(replace(need.model, weights=None), channels, need.data.size)
         checkpoint.load_model(directory / "checkpoint.safetensors", teacher)
         teachers.append(teacher.to(device).eval().requires_grad_(False))
     return teachers

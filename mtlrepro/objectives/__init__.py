@@ -31,6 +31,9 @@ OBJECTIVES = Registry(
         "multi_scale": "mtlrepro.objectives.multi_scale:MultiScale",
         "self_supervised": "mtlrepro.objectives.self_supervised:SelfSupervised",
         "adaptation": "mtlrepro.objectives.adaptation:Adaptation",
+        "atrc": "mtlrepro.objectives.atrc:ATRC",
+        "auxiliary_heads": "mtlrepro.objectives.auxiliary_heads:AuxiliaryHeads",
+        "aware3d": "mtlrepro.objectives.aware3d:Aware3D",
     },
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mtlrepro.data.sample import Batch
 from mtlrepro.errors import SpecError
+from mtlrepro.models.outputs import Outputs
 from mtlrepro.tasks.base import Task
 
 
@@ -92,6 +93,26 @@ class Objective(nn.Module, ABC):
         if teachers:
             mend = "Leave `needs` empty, or choose an objective that learns from other runs"
             raise SpecError(f"{type(self).__name__} needs no other runs, got {len(teachers)}", field="needs", mend=mend)
+
+    def attach(self, decoder: Callable[[], nn.Module]) -> None:
+        """Take what it trains of the model's kind, before anything is trained; by default nothing.
+
+        Args:
+            decoder: builds one more network like the model, with weights of its own and with the model's encoder left
+                out (`mtlrepro.models.build_decoder`).
+        """
+
+    def predictions(self, outputs: Outputs, size: tuple[int, int]) -> dict[str, dict[str, Tensor]]:
+        """Predictions of its own, which the evaluation after the last step judges beside the model's; none by default.
+
+        Args:
+            outputs: the model's, in evaluation mode, as the objective is.
+            size: (height, width) of the network's input.
+
+        Returns:
+            Name of a view -> task -> raw predictions (B, C_task, *size).
+        """
+        return {}
 
     @classmethod
     def beside(cls, tasks: Mapping[str, Task]) -> tuple[str, ...]:

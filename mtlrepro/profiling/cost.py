@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from mtlrepro.data.partial import label_mask
-from mtlrepro.models import build_model
+from mtlrepro.models import build_decoder, build_model
 from mtlrepro.objectives import build_objective
 from mtlrepro.profiling.blank import blank_batch
 
@@ -101,10 +102,10 @@ def model_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, in
     Args:
         spec: the model; its weights are not loaded.
         channels: output channels of every task.
-        size: (height, width) of the image in pixels, multiples of 32.
+        size: (height, width) of the image in pixels, such as the backbone takes.
     """
     with torch.device("meta"):
-        model = build_model(replace(spec, weights=None), channels).eval()
+        model = build_model(replace(spec, weights=None), channels, size).eval()
         image = torch.empty(1, 3, *size)
     counter = FlopCounterMode(display=False)
     with _ordinary_kernels(), torch.no_grad(), counter, _Uncounted() as uncounted:
@@ -143,9 +144,11 @@ def training_cost(spec: RunSpec, tasks: Mapping[str, Task]) -> TrainingCost:
     over = spec.data.labels_over or tuple(tasks)
     mask = label_mask(spec.data.labels, over, COUNTED_SAMPLES)
     labelled = {t: torch.tensor([mask.labelled(i, t) for i in range(COUNTED_SAMPLES)]) for t in tasks}
+    network, channels = replace(spec.model, weights=None), {name: task.channels for name, task in tasks.items()}
     with torch.device("meta"):
-        model: Any = build_model(replace(spec.model, weights=None), {n: t.channels for n, t in tasks.items()}).train()
+        model: Any = build_model(network, channels, spec.data.size).train()
         objective = build_objective(spec.objective, tasks, model.backbone.channels)
+        objective.attach(partial(build_decoder, network, channels, model.backbone))
     batch = blank_batch(tasks, labelled, spec.data.size, objective.views, "meta")
     counter = FlopCounterMode(display=False)
     with _ordinary_kernels(), counter:
@@ -175,9 +178,9 @@ def fvcore_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, i
     Args:
         spec: the model; its weights are not loaded.
         channels: output channels of every task.
-        size: (height, width) of the image in pixels, multiples of 32.
+        size: (height, width) of the image in pixels, such as the backbone takes.
     """
-    model = build_model(replace(spec, weights=None), channels).eval()
+    model = build_model(replace(spec, weights=None), channels, size).eval()
     with _ordinary_kernels(), torch.no_grad(), warnings.catch_warnings():
         for category in (FutureWarning, DeprecationWarning):  # fvcore uses interfaces that PyTorch is about to retire
             warnings.simplefilter("ignore", category)

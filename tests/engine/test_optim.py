@@ -59,6 +59,27 @@ def test_poly_schedule_matches_the_paper(base: float, epochs: int, rates: tuple[
     assert got == pytest.approx(rates, rel=5e-8)
 
 
+STEPS = {
+    0: (2.000000e-5, 1.000000e-2, 1.000000e-4),
+    1: (1.999955e-5, 9.999775e-3, 9.999775e-5),
+    100: (1.995499e-5, 9.977497e-3, 9.977497e-5),
+    1000: (1.954943e-5, 9.774716e-3, 9.774716e-5),
+    10000: (1.543779e-5, 7.718895e-3, 7.718895e-5),
+    20000: (1.071773e-5, 5.358867e-3, 5.358867e-5),
+    30000: (5.743492e-6, 2.871746e-3, 2.871746e-5),
+    39000: (7.230628e-7, 3.615314e-4, 3.615314e-6),
+    39999: (1.442700e-9, 7.213500e-7, 7.213500e-9),
+}
+"""Step of 40,000 -> rates of InvPT, ATRC and MTI-Net, by the public implementation of InvPT."""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_poly_schedule_of_steps(step: int) -> None:
+    base = dataclasses.replace(recipe(epochs=0), steps=40_000)
+    got = [learning_rate(dataclasses.replace(base, lr=lr), step) for lr in (2e-5, 1e-2, 1e-4)]
+    assert got == pytest.approx(STEPS[step], rel=5e-7)
+
+
 def test_rates_fall_and_stay_positive() -> None:
     rates = [learning_rate(recipe(), epoch) for epoch in range(10)]
     assert rates == sorted(rates, reverse=True)
