@@ -136,7 +136,7 @@ def _section(table: TableResult, number: int) -> TableSection:
 
 
 def _statements(table: TableResult) -> list[str]:
-    """Statistics of the table, then its notes, then reasons of registered deviations."""
+    """Statistics of the table, reasons of registered deviations, sources of quoted rows, then its notes."""
     lines = []
     checks = [*(c for row in table.rows for c in row.checks), *table.claims]
     if table.chance_failures:
@@ -155,7 +155,19 @@ def _statements(table: TableResult) -> list[str]:
             for c in row.checks
             if words.verdict(c) == "XFAIL"
         ]
-    return lines + table.notes
+    return lines + _sources(table) + table.notes
+
+
+def _sources(table: TableResult) -> list[str]:
+    """Where quoted rows are from, and which of them ran here all the same."""
+    sources: dict[str, list[str]] = {}
+    for row in table.rows:
+        if words.is_copied(row):
+            sources.setdefault(words.source(row), []).append(row.name)
+    lines = [f"Quoted from {source}: {'; '.join(names)}." for source, names in sources.items()]
+    both = [row.name for row in table.rows if words.is_copied(row) and row.tier is not None]
+    text = "Quoted in print and run here, which stands beside the print and is not held to it"
+    return [*lines, f"{text}: {'; '.join(both)}."] if both else lines
 
 
 def _figures(sections: list[TableSection], runs: dict[str, RunInfo], files: dict[str, RunFiles]) -> None:

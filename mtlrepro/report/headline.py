@@ -112,7 +112,10 @@ def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
     if len(rows) > len(own):
         parts.append(f"{len(rows) - len(own)} quoted by the authors from other work and not run")
     tables = {(table.paper, table.table) for table in result.tables}
-    return f"{words.plural(len(rows), 'row')} in {words.plural(len(tables), 'table')}: {', '.join(parts)}."
+    text = f"{words.plural(len(rows), 'row')} in {words.plural(len(tables), 'table')}: {', '.join(parts)}."
+    both = sum(words.is_copied(row) and row.tier is not None for row in rows)
+    are = f"{both} {'is' if both == 1 else 'are'}"
+    return f"{text} Of those that ran, {are} quoted in print: no run is held to those figures." if both else text
 
 
 def _verdicts(checks: list[Check], verdicts: dict[str, int]) -> str:

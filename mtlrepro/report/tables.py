@@ -28,8 +28,11 @@ def frame(rows: list[list[Any]], columns: list[str]) -> pd.DataFrame:
 
 
 def evidence(row: RowResult) -> str:
-    """What stands behind a row's trained figures, in one word or two."""
-    return "quoted" if words.is_quoted(row) else row.tier or "not run"
+    """What stands behind a row's trained figures, in a few words; also that the print is not the authors' own."""
+    if words.is_quoted(row):
+        return "quoted"
+    ran = row.tier or "not run"
+    return f"{ran}, print quoted" if words.is_copied(row) else ran
 
 
 def printed_figures(table: TableResult) -> pd.DataFrame:

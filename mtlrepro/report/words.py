@@ -53,7 +53,7 @@ LEGEND = {
     "ERROR": "the run or the comparison broke",
     "MISSING": "no result or no expectation to compare",
     "SKIPPED": "not run or not comparable here, for the stated reason",
-    "QUOTED": "the authors copied the row from elsewhere; nothing here runs it",
+    "QUOTED": "the authors copied the figure from other work: no run here is held to it",
 }
 assert set(LEGEND) == set(VERDICTS)
 
@@ -80,9 +80,19 @@ def shown(check: Check) -> str:
     return check.verdict if compared(check) or check.verdict == "ERROR" else f"not compared ({check.tier})"
 
 
-def is_quoted(row: RowResult) -> bool:
-    """True for a row that the authors copied from another paper."""
+def is_copied(row: RowResult) -> bool:
+    """True for a row whose printed figures the authors copied from another paper, whether it runs here or not."""
     return row.origin.startswith("quoted")
+
+
+def is_quoted(row: RowResult) -> bool:
+    """True for a row that is copied and has no recipe here: one that has is counted at least."""
+    return is_copied(row) and not (row.tier or row.runs or row.resources)
+
+
+def source(row: RowResult) -> str:
+    """Where the authors copied a row's printed figures from; "" for figures of their own."""
+    return row.origin.partition(": ")[2] if is_copied(row) else ""
 
 
 def is_delta(column: ColumnInfo) -> bool:

@@ -36,8 +36,8 @@ def outcome(row: Row, result: RowResult, claims: list[Check], strict: bool = Fal
         return Outcome([], "; ".join(reasons) or result.not_run or "nothing is printed")
     if result.tier is None:
         return Outcome([f"not served: {result.not_run}"])
-    if all(c.verdict in GREY for c in result.checks):  # nothing was held to anything: that is not green
-        reasons = sorted({c.reason for c in result.checks if c.reason})
+    if all(c.verdict in GREY for c in checks):  # nothing was held to anything: that is not green
+        reasons = sorted({f"{c.verdict}: {c.reason}" for c in checks if c.reason})
         return Outcome([], f"nothing was decided: {'; '.join(reasons) or 'no figure'}")
     fine = GREEN | GREY if strict else GREEN | GREY | {"IMPROVED"}
     return Outcome([describe(c) for c in checks if c.verdict not in fine])

@@ -34,7 +34,8 @@ def program_digest(spec: RunSpec) -> str:
         SpecError: an unknown name, or a task that the dataset has no labels for.
         DataError: a user's description of a dataset is missing or wrong.
     """
-    named = [*_model_targets(spec.model), OBJECTIVES.target(spec.objective.name)]
+    objectives = [spec.objective.name, *(value for name, value in spec.objective.options if name == "base")]
+    named = [*_model_targets(spec.model), *map(OBJECTIVES.target, objectives)]
     datasets = (spec.data.name, spec.data.extra.name, spec.data.val_name)
     named += [TASKS.target(t) for t in (*spec.tasks, *_beside(spec))]
     named += [data.target(name) for name in datasets if name not in ("", UNLABELLED)]

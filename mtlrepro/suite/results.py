@@ -108,7 +108,7 @@ class RowResult:
 
     Attributes:
         name: the row's name in the paper.
-        origin: "run", or "quoted: <source>".
+        origin: "run", or "quoted: <source>", which may have been run here, too.
         tier: tier that served the row's trained figures, None if nothing was trained.
         runs: keys of the runs behind it (directory names in the run store), seeds included.
         view: which of the runs' predictions the row reads ("final", "scale_0", "initial" ...), as in picture names.

@@ -17,6 +17,8 @@ SMOKE_BACKBONES = {
     "resnet50_os8": "resnet_nano",
     "resnet50_os16": "resnet_nano",
     "resnet101_os16": "resnet_nano_os16",
+    "vit_b16": "vit_nano",
+    "vit_l16": "vit_nano",
 }
 SMOKE_POSE = {"resnet18": "resnet18_nano"}
 NARROW = options(widths=(8, 16, 16, 24, 24))
@@ -25,8 +27,16 @@ SMOKE_MODEL_OPTIONS: dict[str, Options] = {
     "deeplab": options(width=16),
     "three_ways": NARROW,
     "dense_mtl": NARROW,
+    "invpt": options(width=24, prediction_width=8),
 }
-SMOKE_AUGMENT = {"flip_zoom": "flip", "crop_photo": "flip_photo", "flip_crop_photo": "flip_photo", "flip_cut": "flip"}
+SMOKE_AUGMENT = {
+    "flip_zoom": "flip",
+    "crop_photo": "flip_photo",
+    "flip_crop_photo": "flip_photo",
+    "flip_cut": "flip",
+    "scale_flip_distort": "flip",
+    "distort": "none",
+}
 """Without a camera's fixed focal length a zoomed room's depth is ambiguous; a few hundred steps do not resolve that.
 Embedded scenes have the network's size: nothing is cut from them."""
 
@@ -52,6 +62,7 @@ class Scenes:
 
 ROOMS = options(classes=13)
 ROOMS_13 = Scenes("scenes", ROOMS)
+PEOPLE = Scenes("scenes_pascal", ROOMS)
 STREETS = Scenes("streets")
 TASKONOMY = Scenes("scenes_taskonomy", ROOMS)
 
@@ -91,6 +102,7 @@ SMOKE_DATA = {
     "nyuv2": SmokeTwin(ROOMS_13, (64, 96)),
     "nyuv2_13": SmokeTwin(ROOMS_13, (32, 64), train=128, epochs=6),
     "nyuv2_invpt": SmokeTwin(ROOMS_13, (64, 96)),
+    "pascal_context": SmokeTwin(PEOPLE, (64, 96)),
     "cityscapes_7": SmokeTwin(STREETS, (32, 64), train=128, epochs=6),
     "taskonomy": SmokeTwin(TASKONOMY, (32, 32), batch=8, epochs=12),  # a seventh of the labels, noisy maps
     "virtual_kitti2": SmokeTwin(KITTI, (64, 128), lr_factor=2.0),
@@ -111,11 +123,19 @@ SMOKE_LR = {
 """Smoke runs make a few hundred steps from random weights: the papers' fine-tuning rates would not move them. By
 optimizer and whether gradients are clipped; one rate for encoder and heads, both of which are new."""
 
+SMOKE_LR_FACTOR = {"atrc": 50.0}
+"""Architecture -> factor of that: SGD's rate without clipping is for losses a hundred times as large as ATRC's."""
+
 TWIN_ADVERSARY = 10.0
 """Factor of discriminators' rates at smoke and bench, where networks learn faster, too."""
 
 SMOKE_LOSSES = {"inverse_berhu": "inverse_berhu_64"}
 """The same loss of an output in another unit: a few hundred steps do not make a network's outputs grow to 650."""
+
+SMOKE_OBJECTIVE_OPTIONS: dict[str, Options] = {
+    "aware3d": options(channels=16, hidden=48, field_hidden=16, samples=16),
+}
+"""Networks of objectives whose sizes are defaults, which specs do not spell; planes are as many cells as samples."""
 
 SMOKE_SCHEDULE = "poly"
 """A short training ends slowly, or the running statistics of deep networks lag behind weights that still move."""
@@ -125,6 +145,7 @@ BENCH_DATA = {
     "nyuv2": Scenes("scenes"),
     "nyuv2_13": ROOMS_13,
     "nyuv2_invpt": Scenes("scenes"),
+    "pascal_context": Scenes("scenes_pascal"),
     "cityscapes_7": STREETS,
     "taskonomy": TASKONOMY,
     "virtual_kitti2": KITTI,
@@ -134,7 +155,10 @@ BENCH_DATA = {
 }
 """Paper's dataset -> embedded scenes of its bench twin, at the paper's image size."""
 
-TWIN_EXTRA = {"nyuv2_depth": Scenes("scenes", options(classes=13, seed=1))}
+TWIN_EXTRA = {
+    "nyuv2_depth": Scenes("scenes", options(classes=13, seed=1)),
+    "nyuv2_video": Scenes("scenes", options(classes=13, seed=1, frames=True)),
+}
 """Second stream that nothing is trained or evaluated on by itself -> other rooms than the labelled ones."""
 
 SIZES = ("size", "resized")
@@ -146,6 +170,9 @@ BENCH_LR_FACTOR = {"adam": 10.0, "adam_b98": 10.0, "sgd": 1.0}
 encoder that the paper keeps frozen at its pretrained weights is trained."""
 
 REHEARSAL_EPOCHS = 2
+REHEARSAL_AUGMENT = {"scale_flip_distort": "scale_flip_distort_small", "distort": "distort_small"}
+"""Pictures are larger than a small network's input: they cannot be padded to it."""
+
 SMOKE_REGULARISER = 0.1
 """Factor of regularisers' weights: what is hardly trained pulls less at predictions that are hardly formed."""
 
@@ -159,7 +186,7 @@ def smoke(spec: RunSpec) -> RunSpec:
         spec,
         data=_smoke_data(spec.data),
         model=_smoke_model(spec.model),
-        recipe=_smoke_recipe(spec.recipe, spec.data),
+        recipe=_smoke_recipe(spec.recipe, spec.data, SMOKE_LR_FACTOR.get(spec.model.arch, 1.0)),
         objective=_smoke_objective(spec.objective),
         needs=tuple(map(smoke, spec.needs)),
     )
@@ -193,12 +220,18 @@ def full(spec: RunSpec) -> RunSpec:
 def rehearsal(spec: RunSpec) -> RunSpec:
     """The paper's run on its own files, read and transformed as in the paper, but small and short as a smoke twin."""
     small, data, size = smoke(spec), spec.data, _known(SMOKE_DATA, spec.data.name, "dataset").size
+    augment = {name: REHEARSAL_AUGMENT.get(name, name) for name in (data.augment, data.extra.augment)}
     data = replace(
         data,
         size=size,
+        augment=augment[data.augment],
         options=_scaled(data.options, data.size, size),
         val_options=_scaled(data.val_options, data.size, size),
-        extra=replace(data.extra, options=_scaled(data.extra.options, data.size, size)),
+        extra=replace(
+            data.extra,
+            options=_scaled(data.extra.options, data.size, size),
+            augment=augment[data.extra.augment],
+        ),
     )
     every = min(spec.recipe.evaluate_every, 1)
     return replace(
@@ -263,12 +296,13 @@ def _smoke_model(model: ModelSpec) -> ModelSpec:
     )
 
 
-def _smoke_recipe(recipe: Recipe, data: DataSpec) -> Recipe:
+def _smoke_recipe(recipe: Recipe, data: DataSpec, lr_factor: float) -> Recipe:
     twin: SmokeTwin = _known(SMOKE_DATA, data.name, "dataset")
-    epochs = round(twin.epochs * 100 / (100 - data.unlabelled))  # as many steps however few samples are labelled
+    # As many steps however few samples are labelled or used.
+    epochs = round(twin.epochs * 100 / (100 - data.unlabelled) * 100 / data.percent)
     return replace(
         recipe,
-        lr=twin.lr_factor * _known(SMOKE_LR, (recipe.optimizer, recipe.clip > 0), "optimizer"),
+        lr=lr_factor * twin.lr_factor * _known(SMOKE_LR, (recipe.optimizer, recipe.clip > 0), "optimizer"),
         encoder_lr=None,
         steps=0,
         schedule=SMOKE_SCHEDULE,
@@ -287,10 +321,11 @@ def _smoke_objective(objective: ObjectiveSpec) -> ObjectiveSpec:
         "pose": lambda name: _known(SMOKE_POSE, name, "pose network"),
         "pose_lr_factor": lambda factor: 1.0,  # as new as the rest
     }
+    fixed = SMOKE_OBJECTIVE_OPTIONS.get(objective.name, ())
     objective = _from_random(objective)
     narrow = {name: small[name](value) for name, value in objective.options if name in small}
     losses = tuple((task, SMOKE_LOSSES.get(loss, loss)) for task, loss in objective.losses)
-    return replace(objective, losses=losses, options=_override(objective.options, options(**narrow)))
+    return replace(objective, losses=losses, options=_override(_override(objective.options, options(**narrow)), fixed))
 
 
 def _from_random(objective: ObjectiveSpec) -> ObjectiveSpec:

@@ -6,27 +6,24 @@ then takes, so that neither a recipe nor a default can change unnoticed.
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
 import torch
+from recipe_facts import Facts, check, effective
 from suite_fakes import SUITES
 from torch import nn
 
-from mtlrepro.data import dataset_info, target
+from mtlrepro.data import dataset_info
 from mtlrepro.engine.optim import OPTIMIZERS, SCHEDULES, learning_rate
 from mtlrepro.models import MODELS, build_model
-from mtlrepro.objectives import OBJECTIVES, build_objective
-from mtlrepro.spec import Options, Recipe, RunSpec
+from mtlrepro.objectives import build_objective
+from mtlrepro.spec import Recipe, RunSpec
 from mtlrepro.suite.shrink import smoke
 from mtlrepro.suite.table import Row, discover
 from mtlrepro.tasks import make_tasks
 
-Facts = dict[str, Any]
 Tasks = tuple[str, ...]
 Rows = dict[tuple[str, str], tuple[Facts, ...]]
 """(panel, row) -> what its runs do."""
@@ -45,7 +42,7 @@ ROOMS = {"resized": (448, 576), "unknown": "direction"}
 SECOND: Facts = {"name": "", "tasks": (), "train": None, "options": {}, "augment": ""}
 WHOLE: Facts = {
     **{"train": None, "val": None, "normalise": "centred", "labels": "full", "labels_over": (), "unlabelled": 0},
-    **{"augment": "flip", "extra": SECOND, "val_name": "", "val_options": {}},
+    **{"augment": "flip", "extra": SECOND, "val_name": "", "val_options": {}, "percent": 100, "percent_seed": 0},
 }
 """Whole splits, all labels, mirrored at random and changed in no other way; (x - 0.45) / 0.225."""
 
@@ -231,66 +228,6 @@ TABLES = {f"{t.dataset}/{t.id}": t for _, t in discover(SUITES) if t.paper == "d
 DECLARED: dict[tuple[str, str, str], Row] = {
     (key, row.panel, row.name): row for key, table in TABLES.items() for row in table.rows
 }
-
-
-def described(spec: RunSpec) -> Facts:
-    """What a spec says or leaves to defaults, in the form of `run`."""
-    model, data, objective = spec.model, spec.data, spec.objective
-    tasks = make_tasks(spec.tasks, dataset_info(data.name, data.options), objective.losses)
-    return {
-        "data": {
-            **fields(data),
-            "options": reader(data.name, data.options),
-            "val_options": reader(data.val_name, data.val_options),
-            "extra": {**fields(data.extra), "options": reader(data.extra.name, data.extra.options)},
-        },
-        "tasks": model.main,
-        "first predictions": model.aux,
-        "weights": {task: dict(objective.weights).get(task, 1) for task in spec.tasks},
-        "losses": {name: task.loss_name for name, task in tasks.items()},
-        "network": (model.arch, model.backbone, model.weights),
-        "options": effective(MODELS[model.arch], model.options),
-        "recipe": fields(spec.recipe),
-        "objective": objective.name,
-        "settings": effective(OBJECTIVES[objective.name], objective.options),
-        "start": spec.start,
-        "needs": tuple(map(described, spec.needs)),
-    }
-
-
-def fields(value: Any) -> Facts:
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-
-
-def reader(name: str, chosen: Options) -> Facts:
-    """Settings of a dataset's reader; of no dataset none."""
-    module, _, attribute = target(name).partition(":") if name else ("", "", "")
-    return effective(getattr(importlib.import_module(module), attribute), chosen) if name else dict(chosen)
-
-
-def effective(what: Callable[..., Any], chosen: Options) -> Facts:
-    """Keywords that something is called with, its own defaults included."""
-    parameters = inspect.signature(what).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | dict(chosen)
-
-
-def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, leaf) pairs, so that a failure names what differs."""
-    nested = value.items() if isinstance(value, dict) else enumerate(value) if name.endswith("needs") else None
-    if nested is None:
-        yield name, value
-        return
-    for key, inner in nested:
-        yield from flat(inner, f"{name}.{key}")
-
-
-def check(specs: tuple[RunSpec, ...], expected: tuple[Facts, ...]) -> None:
-    """No setting differs; a failure shows (found, expected) of those that do."""
-    assert len(specs) == len(expected)
-    for spec, facts in zip(specs, expected, strict=True):
-        found, wanted = dict(flat(described(spec))), dict(flat(facts))
-        pairs = {name: (found.get(name, "nothing"), wanted.get(name, "nothing")) for name in {**found, **wanted}}
-        assert {name: (is_, ought) for name, (is_, ought) in pairs.items() if is_ != ought} == {}
 
 
 def test_every_printed_row_is_declared() -> None:

@@ -10,6 +10,7 @@ from suite_fakes import SUITES
 
 from mtlrepro.data import DATASETS, description_file
 from mtlrepro.data.streams import UNLABELLED
+from mtlrepro.data.transforms.augment import AUGMENTATIONS
 from mtlrepro.errors import SpecError
 from mtlrepro.models import BACKBONES
 from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, ObjectiveSpec, Recipe, RunSpec, options
@@ -104,6 +105,24 @@ def test_a_smoke_run_has_as_many_steps_however_few_images_are_labelled() -> None
     assert max(steps) - min(steps) <= 0.5 * max(1 - share / 100 for share in epochs)
 
 
+@pytest.mark.parametrize("percent", [100, 50, 25])
+def test_a_smoke_run_has_as_many_steps_however_few_images_are_used(percent: int) -> None:
+    small = smoke(dataclasses.replace(PAPER, data=dataclasses.replace(PAPER.data, percent=percent)))
+    assert small.data.percent == percent
+    assert small.recipe.epochs * percent == smoke(PAPER).recipe.epochs * 100
+
+
+def test_rehearsals_resize_what_the_paper_pads() -> None:
+    """A picture of a paper's dataset is larger than a small network's input."""
+    video = ExtraData("nyuv2_video", ("depth",), augment="distort")
+    data = DataSpec("nyuv2_invpt", (448, 576), "scale_flip_distort", extra=video)
+    small = shrink.rehearsal(dataclasses.replace(PAPER, data=data)).data
+    fits = [AUGMENTATIONS[name].fit for name in (small.augment, small.extra.augment)]
+    assert fits == ["resize", "resize"]
+    for name, papers in ((small.augment, data.augment), (small.extra.augment, video.augment)):
+        assert AUGMENTATIONS[name].steps == AUGMENTATIONS[papers].steps
+
+
 @pytest.mark.parametrize(("every", "expected"), [(0, (0, 0)), (1, (2, 1)), (40, (2, 12))])
 def test_twins_evaluate_on_the_way_where_the_paper_does(every: int, expected: tuple[int, int]) -> None:
     spec = dataclasses.replace(PAPER, recipe=dataclasses.replace(PAPER.recipe, evaluate_every=every))
@@ -143,7 +162,7 @@ def test_what_has_no_twin_is_told(spec: RunSpec, field: str, says: str) -> None:
 
 @pytest.mark.parametrize("tier", ["smoke", "bench"])
 def test_every_declared_run_has_a_twin_on_embedded_scenes(tier: str) -> None:
-    assert {k[0] for k in DECLARED} >= {"mti_net", "jtr", "dense_mtl"}
+    assert {k[0] for k in DECLARED} >= {"mti_net", "jtr", "dense_mtl", "aware3d"}
     for spec in DISTINCT:
         twin = TWINS[tier](spec)
         assert twin.data.name in GENERATED
@@ -153,7 +172,7 @@ def test_every_declared_run_has_a_twin_on_embedded_scenes(tier: str) -> None:
         assert (twin.model.main, twin.model.aux) == (spec.model.main, spec.model.aux)
         assert twin.tasks == spec.tasks
         assert len(twin.needs) == len(spec.needs)
-        assert [d % 32 for d in twin.data.size] == [0, 0]
+        assert twin.model.backbone == "hrnet48" or [d % 32 for d in twin.data.size] == [0, 0]
         assert RunSpec.from_json(twin.to_json()) == twin
 
 
@@ -196,6 +215,8 @@ def test_smoke_twins_are_small() -> None:
         assert twin.recipe.batch <= min(spec.recipe.batch, 8)
         assert twin.objective.name == spec.objective.name
         own, small = dict(spec.objective.options), dict(twin.objective.options)
-        assert own.keys() == small.keys()
+        smaller = dict(shrink.SMOKE_OBJECTIVE_OPTIONS.get(twin.objective.name, ()))
+        assert small.keys() == own.keys() | smaller.keys()
+        assert all(small[name] == value for name, value in smaller.items())
         assert all(s * 8 <= w for s, w in zip(small.get("widths", ()), own.get("widths", ()), strict=True))
         assert "encoder" not in small or small["encoder"].endswith("_nano")
