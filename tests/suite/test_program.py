@@ -142,14 +142,14 @@ def test_tasks_that_an_objective_loads_beside_the_model_s_are_part_of_the_progra
     ("file", "expected"),
     [
         ("objectives/aware3d.py", [True, True, False]),
-        ("objectives/multi_scale.py", [False, True, True]),
+        ("objectives/atrc.py", [False, True, False]),
         ("models/volume.py", [True, True, False]),
     ],
 )
 def test_the_objective_that_another_one_adds_to_is_part_of_the_program(
     file: str, expected: list[bool], changed_by
 ) -> None:
-    alone, with_base = ObjectiveSpec("aware3d"), ObjectiveSpec("aware3d", options=options(base="multi_scale"))
+    alone, with_base = ObjectiveSpec("aware3d"), ObjectiveSpec("aware3d", options=options(base="atrc"))
     objectives = (alone, with_base, ObjectiveSpec("multi_scale"))
     specs = [dataclasses.replace(PADNET, data=DataSpec("scenes", (64, 96)), objective=one) for one in objectives]
     assert changed_by(file, *specs) == expected

@@ -204,4 +204,5 @@ def test_unknown_augmentations_are_refused():
         AUGMENTATIONS["flipzoom"]
     resized = {"none", "flip", "flip_photo", "flip_zoom", "crop_photo", "flip_crop_photo"}
     assert set(RESIZED) == resized
-    assert set(AUGMENTATIONS) == resized | {"flip_rotate", "scale_flip_distort", "distort", "flip_cut"}
+    padded = {"scale_flip_distort", "distort"}
+    assert set(AUGMENTATIONS) == resized | {"flip_rotate", "flip_cut"} | padded | {f"{name}_small" for name in padded}

@@ -19,7 +19,7 @@ from mtlrepro.data.transforms.basic import flip_sample
 from mtlrepro.data.transforms.crop import Window
 from mtlrepro.data.transforms.cut import cut_sample, draw_place
 from mtlrepro.data.transforms.distort import distort
-from mtlrepro.data.transforms.fit import FITS, cut_centre, pad_sample
+from mtlrepro.data.transforms.fit import FITS, cut_centre
 from mtlrepro.data.transforms.rescale import rescale_sample, resize_floored, resize_linear
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.tasks import make_tasks
@@ -132,12 +132,13 @@ def recorded(name, toy, draws, size):
         top = draws.choice(range(toy["image"].shape[1] - size[0] + 1))
         toy = cut_sample(toy, (top, draws.choice(range(toy["image"].shape[2] - size[1] + 1))), size, TOY)
         return flip_sample(toy, TOY) if draws.uniform() < 0.5 else toy
-    if name == "scale_flip_distort":
+    if name.startswith("scale_flip_distort"):
         toy = rescale_sample(toy, 0.5 + 1.5 * draws.uniform(), TOY)
         place = draw_place(toy["image"].shape[1:], size, draws, toy["semseg"])
         toy = cut_sample(toy, place, size, TOY)
         toy = flip_sample(toy, TOY) if draws.uniform() < 0.5 else toy
-    return pad_sample({**toy, "image": distort(toy["image"], draws)}, size, TOY)
+    fit = FITS["resize" if name.endswith("_small") else "pad"]
+    return fit.sample({**toy, "image": distort(toy["image"], draws)}, size, TOY)
 
 
 @pytest.mark.parametrize("name", NATIVE)
@@ -182,7 +183,8 @@ def test_hidden_labels_stay_hidden(name, key):
 
 
 def test_images_of_an_augmentation_have_one_dtype():
-    expected = dict.fromkeys(NATIVE, torch.float32) | {"flip_cut": torch.uint8}
+    small = ("flip_cut", "scale_flip_distort_small", "distort_small")
+    expected = dict.fromkeys(NATIVE, torch.float32) | dict.fromkeys(small, torch.uint8)
     for name, dtype in expected.items():
         toy = sample(10, 9) if name == "flip_cut" else sample(9, 9)
         seen = {
