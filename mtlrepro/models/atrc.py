@@ -157,7 +157,7 @@ def relation_kinds(relations: str | Sequence[tuple[str, Sequence[str]]], tasks: 
     """Target -> source -> class of context, of the option `relations` of `ATRC`; both in the order of `tasks`.
 
     Raises:
-        SpecError: for relations of other tasks or of unknown name.
+        SpecError: for relations of other tasks, of unknown name or of another form.
     """
     types = _named(relations, tasks) if isinstance(relations, str) else _given(relations, tasks)
     kinds = {target: {source: RELATIONS[types[target][source]] for source in tasks} for target in tasks}
@@ -177,17 +177,22 @@ def _named(relations: str, tasks: Sequence[str]) -> Mapping[str, Mapping[str, st
 
 
 def _given(relations: Sequence[tuple[str, Sequence[str]]], tasks: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
-    if sorted(target for target, _ in relations) != sorted(tasks):
-        problem = f"rows are those of {', '.join(target for target, _ in relations) or 'no task'}"
+    rows = relations if isinstance(relations, Sequence) else (relations,)
+    if not all(isinstance(row, Sequence) and len(row) == 2 for row in rows):
+        mend = f"Name a set or a type, or give (target, (type for every source)) for each of {', '.join(tasks)}"
+        raise SpecError(f"{relations!r} are no relations", field="relations", mend=mend)
+    targets = sorted(str(target) for target, _ in rows)
+    if targets != sorted(tasks):
+        problem = f"rows are those of {', '.join(targets) or 'no task'}"
         raise SpecError(problem, field="relations", mend=f"Give one row each for {', '.join(tasks)}")
-    for target, row in relations:
-        if isinstance(row, str) or len(row) != len(tasks):
+    for target, row in rows:
+        if isinstance(row, str) or not isinstance(row, Sequence) or len(row) != len(tasks):
             mend = f"Give types in the order {', '.join(tasks)}"
             raise SpecError(f"{row!r} is not one type a source", field=f"relations.{target}", mend=mend)
         for kind in row:
-            if kind not in RELATIONS:
-                raise unknown("type of context", kind, RELATIONS, field=f"relations.{target}")
-    return {target: dict(zip(tasks, row, strict=True)) for target, row in relations}
+            if str(kind) not in RELATIONS:
+                raise unknown("type of context", str(kind), RELATIONS, field=f"relations.{target}")
+    return {target: dict(zip(tasks, row, strict=True)) for target, row in rows}
 
 
 def _labelling(kinds: Kinds) -> Iterator[str]:

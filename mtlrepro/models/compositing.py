@@ -54,7 +54,7 @@ def compositing_weights(sigma: Tensor, delta: Tensor | float, last: str = "finit
         SpecError: for an unknown `last`.
     """
     if last not in LAST:
-        raise unknown("last interval", last, LAST, field="objective.options.last")
+        raise unknown("last interval", str(last), LAST, field="objective.options.last")
     thickness = sigma * delta
     samples = sigma.shape[-1]
     before = thickness @ torch.ones(samples, samples, dtype=sigma.dtype, device=sigma.device).triu(1)

@@ -46,7 +46,7 @@ NORMS: dict[str, Callable[[int, int, float], tuple[list[nn.Module], list[nn.Modu
 
 
 class TriplaneEncoder(nn.Module):
-    """Two 3x3 convolutions that turn a feature map into three planes (section 3.2 and appendix A).
+    """Two convolutions that turn a feature map into three planes of its size (section 3.2 and appendix A).
 
     Args:
         inputs: channels of the feature map.
@@ -54,23 +54,33 @@ class TriplaneEncoder(nn.Module):
         hidden: width between the convolutions.
         dropout: share of elements that are dropped while training.
         norm: `"per_conv"`, batch norm, ReLU and dropout after each convolution, or `"single"`, after the second alone.
+        kernel: width and height of both convolutions' kernels, odd.
 
     Raises:
-        SpecError: for an unknown `norm`.
+        SpecError: for an unknown `norm`, or for a `kernel` that is not odd.
     """
 
     def __init__(
-        self, inputs: int, channels: int = 64, hidden: int = 192, dropout: float = 0.15, norm: str = "per_conv"
+        self,
+        inputs: int,
+        channels: int = 64,
+        hidden: int = 192,
+        dropout: float = 0.15,
+        norm: str = "per_conv",
+        kernel: int = 3,
     ):
         super().__init__()
-        if norm not in NORMS:
-            raise unknown("order of the encoder's layers", norm, NORMS, field="objective.options.norm")
+        if str(norm) not in NORMS:
+            raise unknown("order of the encoder's layers", str(norm), NORMS, field="objective.options.norm")
+        if not isinstance(kernel, int) or isinstance(kernel, bool) or kernel < 1 or kernel % 2 == 0:
+            problem = f"a kernel of {kernel!r} cells has no centre"
+            raise SpecError(problem, field="objective.options.kernel", mend="Give an odd number of 1 or more")
         width = PLANES * channels
         first, second = NORMS[norm](hidden, width, dropout)
         self.layers = nn.Sequential(
-            nn.Conv2d(inputs, hidden, 3, padding=1, bias=False),
+            nn.Conv2d(inputs, hidden, kernel, padding=kernel // 2, bias=False),
             *first,
-            nn.Conv2d(hidden, width, 3, padding=1, bias=False),
+            nn.Conv2d(hidden, width, kernel, padding=kernel // 2, bias=False),
             *second,
         )
 
@@ -92,8 +102,8 @@ def aggregated(planes: Tensor, aggregate: str) -> Tensor:
     if planes.ndim != 5 or planes.shape[1] != PLANES:
         mend = f"Give (B, {PLANES}, C, H, W), in the order xy, xz, yz"
         raise SpecError(f"{tuple(planes.shape)} is no tri-plane", field="planes", mend=mend)
-    if aggregate not in AGGREGATES:
-        raise unknown("aggregate", aggregate, AGGREGATES, field="objective.options.aggregate")
+    if str(aggregate) not in AGGREGATES:
+        raise unknown("aggregate", str(aggregate), AGGREGATES, field="objective.options.aggregate")
     planes = planes if planes.dtype == torch.float64 else planes.float()
     return planes if aggregate == "sum" else planes * AGGREGATES[aggregate]
 

@@ -70,8 +70,8 @@ class Volume(nn.Module):
         super().__init__()
         choices = (density, DENSITIES), (jitter, JITTERS), (aggregate, AGGREGATES), (last, LAST)
         for kind, (name, known) in zip(("density", "jitter", "aggregate", "last"), choices, strict=True):
-            if name not in known:
-                raise unknown(kind, name, known, field=f"objective.options.{kind}")
+            if str(name) not in known:
+                raise unknown(kind, str(name), known, field=f"objective.options.{kind}")
         if samples < (least := 3 if two_pass else 1):
             mend = f"Take {least} or more"
             raise SpecError(f"{samples} samples are too few", field="objective.options.samples", mend=mend)
@@ -116,8 +116,9 @@ class Volume(nn.Module):
 
         Args:
             planes: (B, 3, C, H, W).
-            points: (B, h, w, N, 3), each ray's samples in their order, (x, y, z) in the box. The density of those
-                outside is 0, also where they are not finite. Every step is 2 / N. No gradient reaches the points.
+            points: (B, h, w, N, 3), each ray's samples in their order, (x, y, z) in the box. Those outside have density
+                and weight 0, also where they are not finite: a ray that ends outside is not opaque in the end. Every
+                step is 2 / N. No gradient reaches the points.
             offsets: (B, h, w, N), added to the values of the task "depth" before compositing; or None.
             only: tasks to render, () for all.
 
@@ -170,8 +171,10 @@ class Volume(nn.Module):
     def _weights(self, rays: Rays, field: Field, delta: Tensor | float, within: Tensor | None = None) -> Tensor:
         """Weights (B, R, N) of the samples by a field whose first output is the density."""
         sigma = F.softplus(field.march(rays) + (field.last.bias[0] + self.density_bias))
-        sigma = sigma if within is None else torch.where(within, sigma, 0)
-        return compositing_weights(sigma, delta, self.last)
+        if within is None:
+            return compositing_weights(sigma, delta, self.last)
+        weights = compositing_weights(torch.where(within, sigma, 0), delta, self.last)
+        return torch.where(within, weights, 0)  # an opaque last interval needs no density
 
     def _render(
         self,
@@ -226,15 +229,15 @@ def reference_render(
     Returns:
         task -> (B, n, h, w), and task -> the weights (B, h, w, N) that its values were composited with.
     """
-    features = look_up_plainly(planes, points, volume.aggregate)
+    features, within = look_up_plainly(planes, points, volume.aggregate), inside(points)
     shared = None if volume.density is None else volume.density(features)
     maps, weights = {}, {}
     for task, field in volume.fields.items():
         values = field(features)
         raw, values = (values[..., :1], values[..., 1:]) if shared is None else (shared, values)
-        sigma = torch.where(inside(points), F.softplus(raw[..., 0] + volume.density_bias), 0)
+        sigma = torch.where(within, F.softplus(raw[..., 0] + volume.density_bias), 0)
         if offsets is not None and task == MOVED:
             values = values + offsets[..., None]
-        weights[task] = compositing_weights(sigma, delta, volume.last)
+        weights[task] = torch.where(within, compositing_weights(sigma, delta, volume.last), 0)
         maps[task] = torch.einsum("bhwk,bhwkn->bnhw", weights[task], values)
     return maps, weights

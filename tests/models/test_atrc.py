@@ -108,6 +108,16 @@ def test_batch_norms_have_the_usual_momentum():
     assert {m.momentum for m in norms} == {0.1}
 
 
+def test_logits_start_small():
+    torch.manual_seed(0)
+    model = on_handed_maps()
+    logits = [*model.heads.values(), *(predict[-1] for predict in model.auxiliary.values())]
+    assert len(logits) == 6
+    drawn = torch.cat([layer.weight.flatten() for layer in logits])
+    assert drawn.std().item() == pytest.approx(0.01, rel=0.1)
+    assert not any(layer.bias.any() for layer in logits)
+
+
 def test_published_relations():
     numbers = dict(zip(RELATIONS, "01234", strict=True))
     rows = {name: ["".join(numbers[k] for k in row.values()) for row in of.values()] for name, of in PUBLISHED.items()}
@@ -216,6 +226,12 @@ def test_any_size_any_type(relations, size):
         ((("depth", ("none", "none")),), ("depth",), r"relations.depth: \('none', 'none'\) is not one type a source"),
         ((("depth", "none"),), ("depth",), "relations.depth: 'none' is not one type a source. .* order depth"),
         ((("depth", ("t-labels",)),), ("depth",), "relations.depth: unknown type of context 't-labels'. Did you mean"),
+        ((("depth", (None,)),), ("depth",), "relations.depth: unknown type of context 'None'"),
+        ((("depth", None),), ("depth",), "relations.depth: None is not one type a source"),
+        (((1, ("none",)),), ("depth",), "relations: rows are those of 1. Give one row each for depth"),
+        (("none",), ("depth",), r"relations: \('none',\) are no relations. Name a set or a type, or give"),
+        (None, ("depth",), "relations: None are no relations"),
+        (3, ("depth",), "relations: 3 are no relations"),
         (
             "t-label",
             ("depth", "keypoints"),

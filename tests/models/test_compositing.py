@@ -168,6 +168,7 @@ def test_refined_smooths_as_pooling_does():
     torch.testing.assert_close(refined(depths, weights, draws), expected)
 
 
-def test_unknown_last_interval():
+@pytest.mark.parametrize("last", ["infinite", None, 1])
+def test_unknown_last_interval(last):
     with pytest.raises(SpecError, match="Known: finite, opaque"):
-        compositing_weights(SIGMA, 0.5, "infinite")
+        compositing_weights(SIGMA, 0.5, last)

@@ -156,6 +156,23 @@ def test_encoder_layers(norm, layers):
     assert {layer.p for layer in encoder.layers if isinstance(layer, nn.Dropout)} == {0.3}
 
 
+@pytest.mark.parametrize("kernel", [1, 3, 7])
+def test_encoder_kernel(kernel):
+    """Planes have the map's size, and a cell depends on what lies within two kernels around it."""
+    encoder = TriplaneEncoder(5, 4, hidden=6, kernel=kernel).eval()
+    convolutions = [layer for layer in encoder.layers if isinstance(layer, nn.Conv2d)]
+    assert [layer.kernel_size for layer in convolutions] == [(kernel, kernel)] * 2
+    features = torch.rand(1, 5, 15, 17, requires_grad=True)
+    planes = encoder(features)
+    assert planes.shape == (1, 3, 4, 15, 17)
+    for layer in convolutions:
+        nn.init.ones_(layer.weight)
+    (gradient,) = torch.autograd.grad(encoder(features)[..., 7, 8].sum(), features)
+    rows, columns = gradient[0, 0].nonzero().unbind(1)
+    assert sorted(set(rows.tolist())) == list(range(7 - (kernel - 1), 7 + kernel))
+    assert sorted(set(columns.tolist())) == list(range(8 - (kernel - 1), 8 + kernel))
+
+
 def test_encoder_splits_its_width_in_the_order_of_the_planes():
     encoder = TriplaneEncoder(3, 2, hidden=5).eval()
     features = randn(1, (2, 3, 4, 5))[0]
@@ -167,6 +184,15 @@ def test_encoder_splits_its_width_in_the_order_of_the_planes():
 def test_what_does_not_fit_is_named():
     with pytest.raises(SpecError, match="per_conv"):
         TriplaneEncoder(3, norm="per_convolution")
+    for wrong in (None, 1, ["single"]):
+        with pytest.raises(SpecError, match="Known: per_conv, single"):
+            TriplaneEncoder(3, norm=wrong)
+        with pytest.raises(SpecError, match="Known: mean, sum"):
+            aggregated(torch.zeros(1, 3, 4, 5, 6), wrong)
+    for kernel in (0, 2, -1, True, 3.0, "3", None):
+        with pytest.raises(SpecError, match=r"has no centre\. Give an odd number") as caught:
+            TriplaneEncoder(3, kernel=kernel)
+        assert caught.value.field == "objective.options.kernel"
     with pytest.raises(SpecError, match="no tri-plane"):
         aggregated(torch.zeros(1, 2, 4, 5, 6), "sum")
     with pytest.raises(SpecError, match="no tri-plane"):

@@ -127,8 +127,10 @@ def test_jitter(jitter):
     assert bool(alike) == (jitter == "per_image")
 
 
-def test_points_outside_contribute_nothing():
-    volume, planes = double(), draw()
+@pytest.mark.parametrize("density", ["shared", "per_task"])
+@pytest.mark.parametrize("last", ["finite", "opaque"])
+def test_points_outside_contribute_nothing(last, density):
+    volume, planes = double(last=last, density=density), draw()
     points = straight(midpoints(6, torch.float64).expand(2, 5, 6, 6)).clone()
     kept = points.clone()
     away = torch.tensor([[1.5, 0, 0], [float("nan")] * 3, [0, -float("inf"), 0]], dtype=torch.float64)
@@ -141,10 +143,35 @@ def test_points_outside_contribute_nothing():
     found = volume.seen(planes, longer, offsets)
     expected, _ = reference_render(volume, planes, kept, 2 / 12, torch.full(kept.shape[:-1], 0.5, dtype=torch.float64))
     assert_same(found, expected, planes, volume)
+    # Rays that end outside: nothing is there that could be opaque.
+    ending = volume.seen(planes, torch.cat((points[..., :3, :], away.expand(2, 5, 6, 3, 3)), -2))
+    volume.last = "finite"
+    assert_same(ending, reference_render(volume, planes, points[..., :3, :], 2 / 6)[0], planes, volume)
+    volume.last = last
     nothing = volume.seen(planes, away.expand(2, 5, 6, 3, 3))
     assert all((m == 0).all() for m in nothing.values())
     for gradient in gradients(nothing, planes, volume):
         assert not gradient.any()
+
+
+@pytest.mark.parametrize("outside", [(), (0,), (5,), (2, 5), tuple(range(6))])
+def test_a_ray_is_as_opaque_as_what_it_ends_in(outside):
+    """The weights of a ray sum to 1 if it ends in the box, else to what its densities take."""
+    volume, planes = double(last="opaque", samples=6), draw()
+    points = straight(midpoints(6, torch.float64).expand(2, 5, 6, 6)).clone()
+    points[..., list(outside), 0] = 1.5
+    _, weights = reference_render(volume, planes, points, 2 / 6)
+    for field in volume.fields.values():
+        nn.init.zeros_(field.last.weight)
+        nn.init.ones_(field.last.bias)
+    for task, found in volume.seen(planes, points).items():
+        total = weights[task].sum(dim=-1)[:, None].expand_as(found)
+        torch.testing.assert_close(found, total, rtol=0, atol=1e-12)
+        assert (weights[task][..., list(outside)] == 0).all()
+        if 5 in outside:
+            assert total.max() < 0.99
+        else:
+            torch.testing.assert_close(total, torch.ones_like(total))
 
 
 def test_constant_field():
@@ -157,6 +184,18 @@ def test_constant_field():
     for task, found in maps.items():
         expected = (volume.fields[task].last.bias * share).view(1, -1, 1, 1).expand_as(found)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias", [-3.0, 0.0, 2.0])
+def test_density_bias(bias):
+    """It is added to the raw densities, as if it were a part of the last layer's bias."""
+    torch.manual_seed(0)
+    volume, planes = Volume({"depth": 1}, channels=4, samples=5, density_bias=bias).double().eval(), draw()
+    found = volume(planes, (5, 6))
+    with torch.no_grad():
+        volume.density.last.bias += bias + 1
+    volume.density_bias = -1.0
+    torch.testing.assert_close(volume(planes, (5, 6)), found)
 
 
 @pytest.mark.parametrize("at", [0, 2, 5])
@@ -325,6 +364,9 @@ def test_what_does_not_fit_is_named():
         with pytest.raises(SpecError, match=known) as caught:
             Volume(TASKS, **{key: "none"})
         assert caught.value.field == f"objective.options.{key}"
+        for wrong in (None, 1, ["sum"]):
+            with pytest.raises(SpecError, match=known):
+                Volume(TASKS, **{key: wrong})
     with pytest.raises(SpecError, match="0 samples are too few"):
         Volume(TASKS, samples=0)
     with pytest.raises(SpecError, match="Take 3 or more"):
