@@ -55,7 +55,7 @@ class MissingExtra(ReproError):
 
 
 def unknown(
-    kind: str, name: str, known: Iterable[str], *, file: str | Path | None = None, field: str | None = None
+    kind: str, name: object, known: Iterable[str], *, file: str | Path | None = None, field: str | None = None
 ) -> SpecError:
     """A `SpecError` for an unknown name, with the nearest known names as the mend.
 
@@ -64,7 +64,7 @@ def unknown(
         unknown task 'semsge'. Did you mean 'semseg'? Known: depth, semseg
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     mend = f"{hint}Known: {', '.join(known[:SHOWN]) or 'none'}{more}"

@@ -196,6 +196,7 @@ class RunSpec:
         labels = (d.labels if d.labels != "full" else "") + (f"-{d.unlabelled}%" if d.unlabelled else "")
         where = f" {d.name} → {d.val_name}" if d.val_name else ""
         where += f" {d.percent} %" if d.percent != 100 else ""
+        where += f" + {d.extra.name}" if d.extra.name else ""
         return (
             f"{m.arch}/{m.backbone}[{tasks}{'|' + '+'.join(extra) if extra else ''}]{'{' + opts + '}' if opts else ''}"
             f"{'' if o.name == 'supervised' else ' ' + o.name}{' ' + labels if labels else ''}{where}"

@@ -71,6 +71,8 @@ def test_list_names_panels_and_takes_them_as_patterns(capsys: pytest.CaptureFixt
         (["run", "mti_net/7a", "--data-option", "policy=disjoint"], ["unknown setting of these datasets 'policy'"]),
         (["run", "mti_net/7a", "--data-option", "policy"], ["--data-option", "'policy' is not NAME=VALUE"]),
         (["run", "dense_mtl/vkitti2/1", "--data-option", "policy=disjunct"], ["unknown split policy", "'disjoint'"]),
+        (["run", "mti_net/7a", "--objective-option", "maps=all"], ["--objective-option", "Give it with --dataset"]),
+        (["run", "--dataset", "scenes", "--objective-option", "maps"], ["'maps' is not NAME=VALUE", "maps=all"]),
         (["report", "nowhere.json"], ["nowhere.json", "no such file"]),
         (["data", "info", "nyuv3"], ["nyuv3"]),
         (["list", "--suites", "nowhere"], ["nowhere", "no suites folder"]),

@@ -33,6 +33,7 @@ def test_unknown_names_get_their_neighbours() -> None:
     assert str(error) == "f: main: unknown task 'dept'. Did you mean 'depth'? Known: depth, edges"
     assert "Did you mean" not in str(unknown("task", "zzz", ["depth"]))
     assert str(unknown("task", "zzz", [])) == "unknown task 'zzz'. Known: none"
+    assert str(unknown("order", (3,), ["first"])) == "unknown order (3,). Known: first"
 
 
 def test_a_registry_imports_on_use_and_lists_without() -> None:

@@ -20,6 +20,7 @@ class Run(Verb):
   mtlrepro run nyuv2 --tier full --data-root /data --seeds 3
   mtlrepro run dense_mtl/vkitti2/1 --data-option policy=disjoint       a split without the released one's overlap
   mtlrepro run --dataset street.toml --methods stl mtl mti_net --size 96x128 --epochs 8
+  mtlrepro run --dataset street.toml --methods mti_net mti_net/aware3d --objective-option maps=all
   mtlrepro run --dataset street.toml --methods mtl/partial mtl/jtr --labels onelabel --augment flip_photo
   mtlrepro run mti_net --tier smoke --seeds 3 && mtlrepro expected update    keep them as reference for regressions"""
 
@@ -53,6 +54,13 @@ class Run(Verb):
             default=["stl", "mtl", "mti_net"],
             help="architectures, or ARCH/OBJECTIVE such as mtl/jtr (default: stl mtl mti_net)",
         )
+        own.add_argument(
+            "--objective-option",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="a setting of the methods' objectives, for all of them that have it; may be given several times",
+        )
         own.add_argument("--labels", default="full", help="partial labels, such as onelabel (default full)")
         own.add_argument("--tasks", nargs="+", help="main tasks (default: all tasks of the dataset)")
         own.add_argument("--aux", nargs="+", default=[], help="auxiliary tasks for methods that have a front-end")
@@ -80,17 +88,21 @@ class Run(Verb):
         from mtlrepro.progress import ProgressLine
         from mtlrepro.report import write_report
         from mtlrepro.report.headline import headline
-        from mtlrepro.suite.own import Comparison, compare
+        from mtlrepro.suite.own import FLAG, Comparison, compare
         from mtlrepro.suite.session import OWN_TIER, Options, Session
         from mtlrepro.suite.table import discover, select
         from mtlrepro.suite.variants import parse
 
         data_options = parse(options.data_option)
+        objective_options = parse(options.objective_option, FLAG, "maps=all")
         if bool(options.dataset) == bool(options.tables):
             raise SpecError(
                 "nothing to run" if not options.dataset else "tables and --dataset together",
                 mend="Name tables, or give --dataset; see `mtlrepro run --help`",
             )
+        if objective_options and not options.dataset:
+            mend = "Give it with --dataset"
+            raise SpecError("settings of objectives are declared in tables", field=FLAG, mend=mend)
         if options.dataset:
             c = Comparison(
                 dataset=options.dataset,
@@ -107,6 +119,7 @@ class Run(Verb):
                 lr=options.lr,
                 loss_weights=tuple(_weight(w) for w in options.loss_weight),
                 evaluate_every=options.evaluate_every,
+                objective_options=objective_options,
             )
             tables, tier = [compare(c)], OWN_TIER
         else:

@@ -69,14 +69,15 @@ def drawn_rows(count: int, percent: int, seed: int) -> list[int]:
     So a smaller share is part of a larger one.
 
     Raises:
-        SpecError: a share that is not of 1 to 100 percent.
+        SpecError: a share that is not a whole number of 1 to 100 percent.
 
     Example:
         >>> [len(drawn_rows(795, percent, 0)) for percent in (100, 50, 25)], drawn_rows(8, 50, 0)
         ([795, 397, 198], [1, 2, 6, 7])
     """
-    if not 1 <= percent <= 100:
-        raise SpecError(f"{percent} % of the samples", field="data.percent", mend="Give a share from 1 to 100")
+    if not isinstance(percent, int) or isinstance(percent, bool) or not 1 <= percent <= 100:
+        mend = "Give a whole number from 1 to 100"
+        raise SpecError(f"{percent!r} % of the samples", field="data.percent", mend=mend)
     order = np.random.RandomState(seed).permutation(count)
     return sorted(order[: count * percent // 100].tolist())
 
@@ -145,9 +146,9 @@ def training_streams(
         seen_there = partial(_is_one_of, data.extra.tasks)
         return main, Stream(second, range(len(second)), seen_there, recipe.extra, data.extra.augment)
     if beside and recipe.extra:
-        left = mask.rows(False) if mask else []
+        left = [i for i in mask.rows(False) if i in used] if mask else []
         if not left:
-            mend = "Give data.unlabelled a percentage"
+            mend = "Give data.unlabelled a percentage, and data.percent one that is not too small"
             raise SpecError("the label setting leaves no sample unlabelled", field="data.extra", mend=mend)
         return main, Stream(train_set, left, seen, recipe.extra, data.extra.augment)
     return main, None

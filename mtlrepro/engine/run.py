@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from mtlrepro.engine.saver import Progress, Saver
 from mtlrepro.engine.train import Hooks, train, training_steps
 from mtlrepro.errors import SpecError, StoreError, TrainingError
 from mtlrepro.files import write_failure, write_json
-from mtlrepro.models import build_decoder, build_model
-from mtlrepro.objectives import OBJECTIVES, build_objective
+from mtlrepro.models import build_model
+from mtlrepro.objectives import OBJECTIVES, attached_objective
 from mtlrepro.profiling.speed import training_speed
 from mtlrepro.spec import DataSpec, RunSpec
 from mtlrepro.tasks import make_tasks
@@ -167,9 +167,8 @@ def _train_and_evaluate(
     torch.manual_seed(derive(seed, "init"))
     channels = {name: task.channels for name, task in tasks.items()}
     model: Any = build_model(spec.model, channels, size).to(device)
-    objective = build_objective(spec.objective, tasks, model.backbone.channels)
-    objective.attach(partial(build_decoder, spec.model, channels, model.backbone))
-    objective.to(device).adopt(_teachers(spec, needs, device, machine))
+    objective = attached_objective(spec, tasks, model).to(device)
+    objective.adopt(_teachers(spec, needs, device, machine))
     optimizer = build_optimizer(model, objective, recipe)
 
     def open_train(data: DataSpec) -> Dataset:

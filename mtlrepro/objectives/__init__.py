@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from mtlrepro.errors import SpecError, unknown
+from mtlrepro.models import build_decoder
 from mtlrepro.objectives.base import Group, Losses, Objective
 from mtlrepro.objectives.weighting import fixed_weights
 from mtlrepro.registry import Registry
 from mtlrepro.tasks.base import Task
 
 if TYPE_CHECKING:  # imports go down only, and specs live above
-    from mtlrepro.spec import ObjectiveSpec
+    from mtlrepro.spec import ObjectiveSpec, RunSpec
 
-__all__ = ["OBJECTIVES", "Group", "Losses", "Objective", "build_objective"]
+__all__ = ["OBJECTIVES", "Group", "Losses", "Objective", "attached_objective", "build_objective"]
 
 OBJECTIVES = Registry(
     "objective",
@@ -65,3 +67,17 @@ def build_objective(spec: ObjectiveSpec, tasks: Mapping[str, Task], features: Se
             problem, mend = f"the task was made with {tasks[task].loss_name!r}, not {loss!r}", "Pass it to make_tasks"
             raise SpecError(problem, field=f"objective.losses.{task}", mend=mend)
     return cls(tasks, fixed_weights(spec.weights, tasks), features, **options)
+
+
+def attached_objective(spec: RunSpec, tasks: Mapping[str, Task], model: Any) -> Objective:
+    """The objective of a run, with what it takes of the run's network (`Objective.attach`); arguments as above.
+
+    Args:
+        spec: its objective and its model.
+        tasks: see `build_objective`.
+        model: the network of the spec.
+    """
+    objective = build_objective(spec.objective, tasks, model.backbone.channels)
+    channels = {name: task.channels for name, task in tasks.items()}
+    objective.attach(partial(build_decoder, spec.model, channels, model.backbone))
+    return objective

@@ -7,7 +7,6 @@ labels. All that vanishes at inference. No code of the paper is public: what it 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,8 +22,8 @@ from mtlrepro.models.triplane import TriplaneEncoder
 from mtlrepro.models.volume import Volume
 from mtlrepro.objectives.base import Losses
 from mtlrepro.objectives.cross_view import DEPTH, check_second_view, ray_samples, second_view
-from mtlrepro.objectives.multi_scale import NORMALS, MultiScale
-from mtlrepro.objectives.numbers import check_numbers, check_positive
+from mtlrepro.objectives.multi_scale import NORMALS, MultiScale, check_learnt
+from mtlrepro.objectives.numbers import check_finite, check_numbers, check_positive
 from mtlrepro.objectives.ramped import Ramped
 from mtlrepro.tasks.base import Task, full_precision
 from mtlrepro.tasks.normals import unit_vectors
@@ -64,6 +63,7 @@ class Aware3D(Ramped):
             before they are encoded; or "native", that of the encoder maps, all of one size. [choice]
         channels: width of each plane; 64. [P, appendix A]
         hidden: width between the two convolutions that make the planes; 192. [choice: that of three planes]
+        kernel: cells a side of both; 3, or any odd number. [choice: as blocks of the hosts have it]
         dropout: share of elements dropped after batch norm and ReLU while training; 0.15. [P, appendix A]
         norm: batch norm, ReLU and dropout after each convolution, "per_conv" (default), or after the second alone,
             "single". [choice]
@@ -72,9 +72,11 @@ class Aware3D(Ramped):
         jitter: samples are drawn in their intervals in training, "per_ray" (default) or "per_image". [choice]
         last: a ray's last interval is "finite" (default) or "opaque". [choice: an opaque one took all weight in trials]
         density: "shared" by all tasks (default) [P, section 4.4] or "per_task". [P, section 3.2, read otherwise]
+        density_bias: added before the softplus that makes densities of raw ones; -1. [choice: EG3D's]
         field_hidden: width of the two-layer networks of density and tasks; 64. [P, appendix A]
         slope: of their leaky ReLU below 0; 0.2. [choice: the paper prints -0.2]
-        two_pass: whether a second pass samples where the first one found density; False. [choice]
+        two_pass: whether a second pass samples where the first one found density; False. [choice] Not with a second
+            view, whose samples are the first pass's alone.
         supervise: "upsample" rendered maps bilinearly to the labels (default), or "downsample" labels to them, by the
             nearest. [choice]
         alpha: α in the end; 4. [P, appendix A]
@@ -87,8 +89,9 @@ class Aware3D(Ramped):
         far: metres of its back face, for a second view; 10. [choice]
 
     Raises:
-        SpecError: for an unknown word or task, a number out of range, a network without encoder maps, or a second view
-            of depth that is not rendered or not in metres.
+        SpecError: for an unknown word or task, a number out of range, a network without encoder maps, a rendered task
+            whose loss cannot be learnt from labels, or a second view in two passes or of depth that is not rendered or
+            not in metres.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Aware3D(Ramped):
         planes: str = "render",
         channels: int = 64,
         hidden: int = 192,
+        kernel: int = 3,
         dropout: float = 0.15,
         norm: str = "per_conv",
         aggregate: str = "sum",
@@ -110,6 +114,7 @@ class Aware3D(Ramped):
         jitter: str = "per_ray",
         last: str = "finite",
         density: str = "shared",
+        density_bias: float = -1.0,
         field_hidden: int = 64,
         slope: float = 0.2,
         two_pass: bool = False,
@@ -128,10 +133,12 @@ class Aware3D(Ramped):
             _check(name, count, isinstance(count, int) and count is not True and count >= 1, "a whole number >= 1")
         check_numbers(dropout=dropout)
         check_positive(near=near, far=far)
+        check_finite(slope=slope, density_bias=density_bias)
         _check("dropout", dropout, dropout < 1, "a share below 1")
-        _check("slope", slope, isinstance(slope, int | float) and math.isfinite(slope), "a finite number")
         _check("two_pass", two_pass, isinstance(two_pass, bool), "True or False")
         _check("far", far, far > near, f"metres above near, {near}")
+        names = isinstance(render, tuple | list) and all(isinstance(task, str) for task in render)
+        _check("render", render, names, "names of tasks, such as ('depth',)")
         for task in render:
             if task not in tasks:
                 raise unknown("task", task, tasks, field="objective.options.render")
@@ -143,17 +150,22 @@ class Aware3D(Ramped):
             mend = "Use a network whose backbone tells the widths of its maps"
             raise SpecError("there is no encoder map to make planes of", field="features", mend=mend)
         rendered = {name: task for name, task in tasks.items() if not render or name in render}
+        check_learnt(rendered, MultiScale.refused)
+        if cross_view and two_pass:
+            problem, mend = "the rays of a second view have one pass", "Use one pass with a second view"
+            raise SpecError(problem, field="objective.options.two_pass", mend=mend)
         if cross_view:
             check_second_view(cross_view, rendered)
         self.maps, self.stride, self.planes, self.supervise = maps, stride, planes, supervise
         self.cross_view, self.near, self.far = cross_view, near, far
-        self.encoder = TriplaneEncoder(sum(self._chosen(features)), channels, hidden, dropout, norm)
+        self.encoder = TriplaneEncoder(sum(self._chosen(features)), channels, hidden, dropout, norm, kernel=kernel)
         self.volume = Volume(
             {name: task.channels for name, task in rendered.items()},
             channels,
             field_hidden,
             slope=slope,
             density=density,
+            density_bias=density_bias,
             aggregate=aggregate,
             samples=samples,
             jitter=jitter,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -50,11 +50,7 @@ class MultiScale(Supervised):
 
     def __init__(self, tasks: Mapping[str, Task], weights: Mapping[str, float], features: Sequence[int] = ()):
         super().__init__(tasks, weights, features)
-        for name, task in tasks.items():
-            if task.loss_name in self.refused:
-                problem = f"loss {task.loss_name!r} is not learnt from labels"
-                mend = "Choose another one, or the objective 'self_supervised'"
-                raise SpecError(problem, field=f"objective.losses.{name}", mend=mend)
+        check_learnt(tasks, self.refused)
 
     @classmethod
     def beside(cls, tasks: Mapping[str, Task]) -> tuple[str, ...]:
@@ -128,6 +124,15 @@ class MultiScale(Supervised):
             # The loss of no sample is 0, but no step is to be made for it.
             found[stage] = loss if len(target) else loss.detach()
         return found
+
+
+def check_learnt(tasks: Mapping[str, Task], refused: Collection[str]) -> None:
+    """Raise a `SpecError` if the loss of one of these tasks is among the `refused` ones."""
+    for name, task in tasks.items():
+        if task.loss_name in refused:
+            problem = f"loss {task.loss_name!r} is not learnt from labels"
+            mend = "Choose another one, or the objective 'self_supervised'"
+            raise SpecError(problem, field=f"objective.losses.{name}", mend=mend)
 
 
 def aligned(prediction: Tensor, target: Tensor) -> Tensor:

@@ -8,16 +8,22 @@ from typing import Any
 from mtlrepro.errors import SpecError
 
 
+def check_finite(**options: Any) -> None:
+    """Raise a `SpecError` unless these options of an objective are finite numbers."""
+    for name, value in options.items():
+        _check(name, value, _finite(value), "")
+
+
 def check_numbers(**options: Any) -> None:
     """Raise a `SpecError` unless these options of an objective are finite numbers >= 0."""
     for name, value in options.items():
-        _check(name, value, _finite(value) and value >= 0, ">= 0")
+        _check(name, value, _finite(value) and value >= 0, " >= 0")
 
 
 def check_positive(**options: Any) -> None:
     """Raise a `SpecError` unless these options of an objective are finite numbers > 0."""
     for name, value in options.items():
-        _check(name, value, _finite(value) and value > 0, "> 0")
+        _check(name, value, _finite(value) and value > 0, " > 0")
 
 
 def _finite(value: Any) -> bool:
@@ -26,5 +32,5 @@ def _finite(value: Any) -> bool:
 
 def _check(name: str, value: Any, good: bool, bound: str) -> None:
     if not good:
-        where, mend = f"objective.options.{name}", f"Use a finite number {bound}"
+        where, mend = f"objective.options.{name}", f"Use a finite number{bound}"
         raise SpecError(f"unexpected value {value!r}", field=where, mend=mend)

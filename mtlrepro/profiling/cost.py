@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,8 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from mtlrepro.data.partial import label_mask
-from mtlrepro.models import build_decoder, build_model
-from mtlrepro.objectives import build_objective
+from mtlrepro.models import build_model
+from mtlrepro.objectives import attached_objective
 from mtlrepro.profiling.blank import blank_batch
 
 if TYPE_CHECKING:
@@ -138,18 +137,20 @@ def training_cost(spec: RunSpec, tasks: Mapping[str, Task]) -> TrainingCost:
     """Parameters and multiply-accumulates of training with a spec's objective, on the meta device.
 
     Args:
-        spec: model, objective, size and label setting are taken from it; it must need no other runs.
+        spec: model, objective, size, label setting and the shares of the streams in a batch are taken from it; it must
+            need no other runs.
         tasks: the spec's tasks.
     """
-    over = spec.data.labels_over or tuple(tasks)
-    mask = label_mask(spec.data.labels, over, COUNTED_SAMPLES)
-    labelled = {t: torch.tensor([mask.labelled(i, t) for i in range(COUNTED_SAMPLES)]) for t in tasks}
-    network, channels = replace(spec.model, weights=None), {name: task.channels for name, task in tasks.items()}
+    over, recipe = spec.data.labels_over or tuple(tasks), spec.recipe
+    extra = COUNTED_SAMPLES * recipe.extra // (recipe.batch + recipe.extra)
+    main = COUNTED_SAMPLES - extra
+    mask, beside = label_mask(spec.data.labels, over, main), spec.data.extra.tasks
+    labelled = {t: torch.tensor([mask.labelled(i, t) for i in range(main)] + [t in beside] * extra) for t in tasks}
+    spec = replace(spec, model=replace(spec.model, weights=None))
     with torch.device("meta"):
-        model: Any = build_model(network, channels, spec.data.size).train()
-        objective = build_objective(spec.objective, tasks, model.backbone.channels)
-        objective.attach(partial(build_decoder, network, channels, model.backbone))
-    batch = blank_batch(tasks, labelled, spec.data.size, objective.views, "meta")
+        model: Any = build_model(spec.model, {n: t.channels for n, t in tasks.items()}, spec.data.size).train()
+        objective = attached_objective(spec, tasks, model)
+    batch = blank_batch(tasks, labelled, spec.data.size, objective.views, "meta", extra)
     counter = FlopCounterMode(display=False)
     with _ordinary_kernels(), counter:
         objective(model, batch, 0.0)

@@ -11,7 +11,6 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,8 +21,8 @@ from mtlrepro.engine.determinism import make_deterministic, open_device
 from mtlrepro.engine.optim import build_optimizer
 from mtlrepro.engine.train import set_training, take_step
 from mtlrepro.errors import SpecError
-from mtlrepro.models import build_decoder, build_model
-from mtlrepro.objectives import build_objective
+from mtlrepro.models import build_model
+from mtlrepro.objectives import attached_objective
 from mtlrepro.spec import RunSpec
 from mtlrepro.tasks.base import Task
 
@@ -63,12 +62,11 @@ def training_speed(
     make_deterministic(place)
     torch.manual_seed(0)
     ready = [batch.to(place) for batch in batches]
-    network, channels = replace(spec.model, weights=None), {name: t.channels for name, t in tasks.items()}
-    model: Any = build_model(network, channels, spec.data.size).to(place)
+    spec = replace(spec, model=replace(spec.model, weights=None))
+    model: Any = build_model(spec.model, {n: t.channels for n, t in tasks.items()}, spec.data.size).to(place)
     set_training(model, spec.recipe)
-    objective = build_objective(spec.objective, dict(tasks), model.backbone.channels)
-    objective.attach(partial(build_decoder, network, channels, model.backbone))
-    objective.to(place).adopt(teachers)
+    objective = attached_objective(spec, tasks, model).to(place)
+    objective.adopt(teachers)
     optimizer = build_optimizer(model, objective, spec.recipe)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)

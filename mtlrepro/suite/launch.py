@@ -11,6 +11,7 @@ import os
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from mtlrepro.errors import TrainingError
+from mtlrepro.errors import ReproError, TrainingError
 from mtlrepro.expected.schema import COUNTED
 from mtlrepro.files import read_json, write_json
 from mtlrepro.spec import ModelSpec, RunSpec
@@ -123,6 +124,23 @@ class CostJob:
 Job = RunJob | CostJob
 
 
+def outcome_of(job: Job, report: Callable[[Event], None], wait: bool) -> dict[str, Any] | None:
+    """What a job gives; see `RunJob.execute`.
+
+    Raises:
+        ReproError: as the job does; what it raises besides becomes a `TrainingError`, so that a session loses no more
+            than the rows of this job.
+    """
+    try:
+        return job.execute(report, wait)
+    except ReproError:
+        raise
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        mend = "Look there: it is a value of the spec that nobody checked, or a fault of the program"
+        raise TrainingError(f"{type(error).__name__}: {error}", file=f"{at.filename}:{at.lineno}", mend=mend) from error
+
+
 class Launcher(Protocol):
     """Executes jobs; `submit` never runs one twice for one key."""
 
@@ -174,7 +192,7 @@ class Inline:
 
     def _attempt(self, key: str) -> bool:
         try:
-            outcome: dict[str, Any] | Exception | None = self._pending[key].execute(self._report, wait=False)
+            outcome: dict[str, Any] | Exception | None = outcome_of(self._pending[key], self._report, wait=False)
         except Exception as error:
             outcome = error
         if outcome is None:
@@ -268,6 +286,6 @@ def _end_with_parent() -> None:
 
 
 def _work(job: Job) -> dict[str, Any]:
-    outcome = replace(job, device=_device).execute(_events.put, wait=True)
+    outcome = outcome_of(replace(job, device=_device), _events.put, wait=True)
     assert outcome is not None
     return outcome

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from mtlrepro.data import dataset_info
 from mtlrepro.data.partial import SETTINGS
+from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.expected.panel import Panel
 from mtlrepro.expected.schema import Column, Place, PrintedRow, PrintedTable
 from mtlrepro.expected.tolerances import Tolerances
-from mtlrepro.models import MODELS
-from mtlrepro.objectives import OBJECTIVES
-from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Recipe, RunSpec, options
+from mtlrepro.models import MODELS, build_model
+from mtlrepro.objectives import OBJECTIVES, build_objective
+from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Options, Recipe, RunSpec, options
 from mtlrepro.suite.figures import main_figure
 from mtlrepro.suite.table import BoundTable, Row, Table
 from mtlrepro.tasks import make_tasks
 from mtlrepro.tasks.base import Task
 
 BASELINE = "stl"
+FLAG = "--objective-option"
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Comparison:
         lr: Adam's base learning rate, poly decay.
         loss_weights: (task, weight) pairs.
         evaluate_every: epochs between evaluations.
+        objective_options: settings of objectives; each goes to all methods whose objective has it.
     """
 
     dataset: str
@@ -58,13 +65,14 @@ class Comparison:
     lr: float
     loss_weights: tuple[tuple[str, float], ...]
     evaluate_every: int
+    objective_options: Options = ()
 
 
 def compare(c: Comparison) -> BoundTable:
     """The comparison as a table; Δ_m is against `stl` if that is among the methods.
 
     Raises:
-        SpecError: unknown method or task.
+        SpecError: unknown method, task or setting, or an objective that refuses a setting's value.
         DataError: the description is missing or wrong.
     """
     dataset = str(Path(c.dataset).resolve()) if c.dataset.endswith(".toml") else c.dataset
@@ -82,6 +90,13 @@ def compare(c: Comparison) -> BoundTable:
         arch, objective = _parts(method)
         MODELS.target(arch)
         OBJECTIVES.target(objective)
+    offered = {name for method in c.methods for name in _settings(_parts(method)[1])}
+    for name, _ in c.objective_options:
+        if not offered:
+            mend = "Leave it out, or name a method as ARCH/OBJECTIVE, such as mti_net/aware3d"
+            raise SpecError(f"{name!r}: no chosen objective has any setting", field=FLAG, mend=mend)
+        if name not in offered:
+            raise unknown("setting of these objectives", name, offered, field=FLAG)
     if c.labels not in SETTINGS:
         raise unknown("label setting", c.labels, SETTINGS, field="--labels")
     if c.epochs < 1 or c.batch < 2:
@@ -97,7 +112,8 @@ def compare(c: Comparison) -> BoundTable:
         aux = tuple(dict.fromkeys(main + c.aux)) if MODELS[arch].front_end else ()
         weights = tuple((t, w) for t, w in options(**dict(c.loss_weights)) if t in group + aux)
         model = ModelSpec(arch, c.backbone, group, aux, c.weights)
-        return RunSpec(data, model, recipe, ObjectiveSpec(objective, weights), needs)
+        settings = tuple((name, value) for name, value in c.objective_options if name in _settings(objective))
+        return RunSpec(data, model, recipe, ObjectiveSpec(objective, weights, settings), needs)
 
     def specs(method: str) -> tuple[RunSpec, ...]:
         arch, objective = _parts(method)
@@ -115,9 +131,12 @@ def compare(c: Comparison) -> BoundTable:
         Column("delta", "Δ_m % ↑", "delta_m", "delta_m@1", "%", "higher", over=tuple(col.metric for col in columns))
     )
     table = Table("own", info.name, "comparison", [Row(m, specs(m)) for m in dict.fromkeys(c.methods)])
+    for spec in (spec for row in table.rows for spec in row.specs if spec.objective.options):
+        _try(spec, info)
     height, width = c.size
     labels = "" if c.labels == "full" else f", {c.labels}"
-    caption = f"{', '.join(c.methods)} on {info.name}{labels}: {c.backbone}, {height}x{width}"
+    chosen = "".join(f", {name}={value}" for name, value in c.objective_options)
+    caption = f"{', '.join(c.methods)} on {info.name}{labels}{chosen}: {c.backbone}, {height}x{width}"
     lines = PrintedTable(
         paper="own",
         table="comparison",
@@ -136,6 +155,21 @@ def compare(c: Comparison) -> BoundTable:
 def _parts(method: str) -> tuple[str, str]:
     arch, _, objective = method.partition("/")
     return arch, objective or "supervised"
+
+
+def _settings(objective: str) -> set[str]:
+    """Names of an objective's settings."""
+    parameters = inspect.signature(OBJECTIVES[objective]).parameters.values()
+    return {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _try(spec: RunSpec, info: DatasetInfo) -> None:
+    """Build a run's objective without content: one that refuses a setting does so before anything is trained."""
+    tasks = make_tasks(spec.tasks, info, spec.objective.losses)
+    channels = {name: task.channels for name, task in tasks.items()}
+    with torch.device("meta"):
+        model: Any = build_model(replace(spec.model, weights=None), channels, spec.data.size)
+        build_objective(spec.objective, tasks, model.backbone.channels)
 
 
 def _column(name: str, task: Task) -> Column:

@@ -34,7 +34,7 @@ def program_digest(spec: RunSpec) -> str:
         SpecError: an unknown name, or a task that the dataset has no labels for.
         DataError: a user's description of a dataset is missing or wrong.
     """
-    objectives = [spec.objective.name, *(value for name, value in spec.objective.options if name == "base")]
+    objectives = [spec.objective.name, str(dict(spec.objective.options).get("base", spec.objective.name))]
     named = [*_model_targets(spec.model), *map(OBJECTIVES.target, objectives)]
     datasets = (spec.data.name, spec.data.extra.name, spec.data.val_name)
     named += [TASKS.target(t) for t in (*spec.tasks, *_beside(spec))]

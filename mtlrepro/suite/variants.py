@@ -58,8 +58,13 @@ class Change(NamedTuple):
         return cls.KEPT.get(self.name, {}).get(self.declared, "") if issubclass(cls, Folder) else ""
 
 
-def parse(texts: Iterable[str]) -> Options:
+def parse(texts: Iterable[str], flag: str = FLAG, example: str = "policy=disjoint") -> Options:
     """("NAME=VALUE", ...) as options; a value is a number, true, false or text.
+
+    Args:
+        texts: as given.
+        flag: the command line's option that they were given with.
+        example: of what could be given.
 
     Example:
         >>> parse(["policy=disjoint", "split_seed=43"])
@@ -72,9 +77,9 @@ def parse(texts: Iterable[str]) -> Options:
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise SpecError(f"{text!r} is not NAME=VALUE", field=FLAG, mend="For example policy=disjoint")
+            raise SpecError(f"{text!r} is not NAME=VALUE", field=flag, mend=f"For example {example}")
         if name in chosen:
-            raise SpecError(f"{name!r} is given twice", field=FLAG, mend="Give it once")
+            raise SpecError(f"{name!r} is given twice", field=flag, mend="Give it once")
         chosen[name] = _value(value)
     return options(**chosen)
 

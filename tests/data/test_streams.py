@@ -299,14 +299,23 @@ def test_the_drawn_share_is_that_of_the_published_generator():
 def test_training_sees_the_drawn_share_alone():
     main, _ = streams(data(percent=50))
     assert list(main.rows) == drawn_rows(20, 50, 0)
-    labelled, _ = streams(partial(unlabelled=50, percent=50, extra=UNLABELLED), extra=2)
+    labelled, unlabelled = streams(partial(unlabelled=50, percent=50, extra=UNLABELLED), extra=2)
     assert set(labelled.rows) <= set(drawn_rows(20, 50, 0))
+    assert set(unlabelled.rows) | set(labelled.rows) == set(drawn_rows(20, 50, 0))
+    assert not set(unlabelled.rows) & set(labelled.rows)
     loader = loader_of(run_of(DataSpec("scenes", TINY_SIZE, "flip", train=12, percent=50)))
     seen = {int(i) for step in range(loader.steps_per_epoch) for i in loader.batch_at(step).index}
     assert seen <= set(drawn_rows(12, 50, 0))
 
 
-@pytest.mark.parametrize("percent", [0, 101, -5])
+def test_a_share_without_unlabelled_samples_is_told():
+    spec = partial(unlabelled=5, percent=5, extra=UNLABELLED)
+    assert len(streams(replace(spec, percent=100), extra=2)[1].rows) == 1
+    with pytest.raises(SpecError, match=r"data\.extra: the label setting leaves no sample unlabelled.*data\.percent"):
+        streams(replace(spec, percent_seed=2), extra=2)
+
+
+@pytest.mark.parametrize("percent", [0, 101, -5, True, 50.0, "50", None])
 def test_a_share_that_is_none(percent):
     with pytest.raises(SpecError, match="from 1 to 100") as caught:
         streams(data(percent=percent))

@@ -376,6 +376,7 @@ CHOICES = {
     "planes": "native",
     "channels": 5,
     "hidden": 4,
+    "kernel": 1,
     "dropout": 0.0,
     "norm": "single",
     "aggregate": "mean",
@@ -383,6 +384,7 @@ CHOICES = {
     "jitter": "per_image",
     "last": "opaque",
     "density": "per_task",
+    "density_bias": 0.5,
     "field_hidden": 3,
     "slope": -0.2,
     "two_pass": True,
@@ -404,7 +406,9 @@ def test_every_option_tells(option):
         losses = objective(Fixed(outputs), a_batch(), 0.3)
         losses.total.backward()
         assert torch.isfinite(outputs.features[1].grad).all()
-        assert all(p.grad.abs().sum() > 0 for n, p in objective.named_parameters() if n.endswith("2.weight"))
+        learnt = [p for name, p in objective.named_parameters() if name.startswith("encoder.")]
+        assert len(learnt) >= 4  # two convolutions, at least one norm
+        assert all(p.grad.abs().sum() > 0 for p in learnt)
         totals.append(losses.total.item())
     assert math.isfinite(totals[1])
     assert totals[0] != totals[1]
@@ -433,6 +437,17 @@ def test_every_option_tells(option):
         ({"field_hidden": "64"}, r"options\.field_hidden: unexpected value '64'"),
         ({"dropout": 1.0}, r"options\.dropout: unexpected value 1\.0.*share below 1"),
         ({"dropout": -0.1}, r"options\.dropout: unexpected value -0\.1"),
+        ({"kernel": 2}, r"options\.kernel: a kernel of 2 cells has no centre"),
+        ({"kernel": 0}, r"options\.kernel: a kernel of 0"),
+        ({"density_bias": math.nan}, r"options\.density_bias: unexpected value nan.*finite"),
+        ({"density_bias": False}, r"options\.density_bias: unexpected value False.*finite"),
+        ({"slope": True}, r"options\.slope: unexpected value True.*finite"),
+        ({"render": None}, r"options\.render: unexpected value None.*names of tasks, such as \('depth',\)"),
+        ({"render": 3}, r"options\.render: unexpected value 3.*names of tasks"),
+        ({"render": "depth"}, r"options\.render: unexpected value 'depth'.*names of tasks"),
+        ({"render": (3,)}, r"options\.render: unexpected value \(3,\).*names of tasks"),
+        ({"losses": (("depth", "disparity"),)}, r"losses\.depth: loss 'disparity' is not learnt from labels"),
+        ({"cross_view": "raw", "two_pass": True}, r"options\.two_pass: .*one pass.*Use one pass with a second view"),
         ({"slope": math.inf}, r"options\.slope: unexpected value inf.*finite"),
         ({"two_pass": 1}, r"options\.two_pass: unexpected value 1.*True or False"),
         ({"alpha": -4}, r"options\.alpha: unexpected value -4"),
@@ -445,6 +460,10 @@ def test_bad_options_are_named(chosen, message):
     with pytest.raises(SpecError, match=message) as caught:
         make(**chosen)
     assert caught.value.mend
+
+
+def test_a_loss_that_labels_cannot_teach_may_stay_where_its_task_is_not_rendered():
+    assert set(make(losses=(("depth", "disparity"),), render=("semseg",)).volume.fields) == {"semseg"}
 
 
 def test_maps_that_do_not_fit_are_named():

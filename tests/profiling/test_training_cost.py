@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from mtlrepro.data import dataset_info
-from mtlrepro.profiling.cost import model_cost, training_cost
-from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Recipe, RunSpec
+from mtlrepro.data.sample import DatasetInfo
+from mtlrepro.profiling.blank import blank_batch
+from mtlrepro.profiling.cost import TrainingCost, model_cost, training_cost
+from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, ObjectiveSpec, Recipe, RunSpec, options
+from mtlrepro.suite.shrink import smoke
 from mtlrepro.tasks import make_tasks
 
 TASKS = {
@@ -58,3 +64,43 @@ def test_supervised_training_costs_the_network_alone() -> None:
     model = model_cost(spec.model, {name: task.channels for name, task in tasks.items()}, spec.data.size)
     trained = training_cost(spec, tasks)
     assert (trained.params, trained.macs) == (model.params, model.macs)
+
+
+# The 3D-aware regularizer: half of a batch are frames with depth and a second camera.
+
+ROOMS = ("semseg", "depth", "normals", "edges")
+MERGED = RunSpec(
+    DataSpec("nyuv2_invpt", (448, 576), "scale_flip_distort", extra=ExtraData("nyuv2_video", ("depth",))),
+    ModelSpec("invpt", "vit_l16", ROOMS),
+    Recipe("adam", 2e-5, 1e-6, batch=3, epochs=0, steps=40_000, extra=3),
+    ObjectiveSpec("aware3d", losses=(("normals", "l1_sum"),)),
+)
+
+
+def cost_of(spec: RunSpec, **chosen: object) -> TrainingCost:
+    """Of the twin of a smoke run."""
+    twin = smoke(replace(spec, objective=replace(spec.objective, options=options(**chosen))))
+    return training_cost(twin, make_tasks(twin.tasks, dataset_info(twin.data.name), twin.objective.losses))
+
+
+def test_a_second_view_is_counted() -> None:
+    """A few more products with matrices, and no parameter: a field of density and one of depth are rendered again."""
+    one, two = cost_of(MERGED), cost_of(MERGED, cross_view="raw")
+    assert two.params == one.params
+    assert one.macs < two.macs < 1.01 * one.macs
+
+
+def test_a_blank_second_stream_has_still_cameras() -> None:
+    tasks = make_tasks(("depth",), DatasetInfo("toy", ("depth",)))
+    batch = blank_batch(tasks, {"depth": torch.ones(5, dtype=torch.bool)}, (32, 48), 1, extra=2)
+    assert batch.extra == 2
+    shapes = {name: tuple(value.shape) for name, value in batch.beside.items()}
+    assert shapes == {
+        "intrinsics": (2, 3, 3),
+        "frames": (2, 1, 3, 32, 48),
+        "frame_depth": (2, 1, 32, 48),
+        "motion": (2, 1, 4, 4),
+    }
+    assert torch.equal(batch.beside["motion"], torch.eye(4).expand(2, 1, 4, 4))
+    assert not batch.beside["frame_depth"].any()
+    assert not blank_batch(tasks, {"depth": torch.ones(5, dtype=torch.bool)}, (32, 48), 1).beside

@@ -75,8 +75,8 @@ class FakeJob:
     Attributes:
         key: see `Job`.
         log: a line is appended for every execution.
-        does: "work", "fail" (a `DataError`), "die" (SIGKILL of its process), "sleep" (a minute) or "busy" (while `log`
-            has a sibling named "busy", somebody else is at it).
+        does: "work", "fail" (a `DataError`), "err" (a `ValueError`), "die" (SIGKILL of its process), "sleep" (a minute)
+            or "busy" (while `log` has a sibling named "busy", somebody else is at it).
     """
 
     key: str
@@ -93,6 +93,8 @@ class FakeJob:
         report({"label": self.key, "key": self.key, "done": True})
         if self.does == "fail":
             raise DataError("label 99 is out of range", file="a/b.png", field="semseg", mend="Relabel it")
+        if self.does == "err":
+            raise ValueError("nobody expects it")
         if self.does == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.does == "sleep":

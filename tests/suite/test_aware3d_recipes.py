@@ -75,6 +75,7 @@ SGD: Facts = {**ADAM, "optimizer": "sgd", "lr": 1e-2, "weight_decay": 5e-4, "bat
 
 REGULARIZER: Facts = {
     **{"base": "supervised", "maps": "last", "stride": 8, "planes": "render", "channels": 64, "hidden": 192},
+    **{"kernel": 3, "density_bias": -1.0},
     **{"dropout": 0.15, "norm": "per_conv", "aggregate": "sum", "samples": 64, "jitter": "per_ray", "last": "finite"},
     **{"density": "shared", "field_hidden": 64, "slope": 0.2, "two_pass": False, "supervise": "upsample"},
     **{"alpha": 4.0, "ramp": 0.5, "render": (), "cross_view": "", "near": 0.5, "far": 10.0},

@@ -16,6 +16,7 @@ from evidence_fakes import reprinted
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.expected.schema import Place
 from mtlrepro.metrics.delta import delta_m
+from mtlrepro.spec import options
 from mtlrepro.suite import session
 from mtlrepro.suite.launch import Inline, Pool
 from mtlrepro.suite.own import Comparison, compare
@@ -146,6 +147,47 @@ def test_what_does_not_fit_is_told_before_anything_runs(
     with pytest.raises(error, match=says) as caught:
         changed(comparison, **values)
     assert caught.value.mend
+
+
+# --- settings of objectives -------------------------------------------------------------------------------------------
+
+
+def test_a_setting_goes_to_all_methods_whose_objective_has_it(comparison: Comparison) -> None:
+    chosen = options(alpha=2.0, maps="all")
+    methods = ("mtl", "mtl/aware3d", "padnet/aware3d", "mtl/auxiliary_heads")
+    bound = changed(comparison, methods=methods, objective_options=chosen)
+    settings = {row.name: row.specs[0].objective.options for row in bound.rows}
+    assert settings == {
+        "mtl": (),
+        "mtl/aware3d": chosen,
+        "padnet/aware3d": chosen,
+        "mtl/auxiliary_heads": options(alpha=2.0),
+    }
+    assert ", alpha=2.0, maps=all: hrnet_nano" in bound.expected.caption
+    assert "maps=all" in bound.row("mtl/aware3d").specs[0].label
+    assert changed(comparison, methods=methods).row("mtl").specs == bound.row("mtl").specs
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ({"map": "all"}, r"--objective-option: unknown setting of these objectives 'map'\. Did you mean 'maps'"),
+        ({"maps": "al"}, r"objective\.options\.maps: unknown choice of maps: 'al'"),
+        ({"samples": 2.5}, r"objective\.options\.samples: unexpected value 2\.5"),
+        ({"base": "multi"}, r"objective\.options\.base: unknown objective 'multi'"),
+    ],
+)
+def test_a_setting_that_no_objective_takes_is_told_before_anything_runs(
+    chosen: dict[str, Any], says: str, comparison: Comparison
+) -> None:
+    with pytest.raises(SpecError, match=says) as caught:
+        changed(comparison, methods=("mtl", "mtl/aware3d"), objective_options=options(**chosen))
+    assert caught.value.mend
+
+
+def test_a_setting_of_methods_that_have_none_is_told(comparison: Comparison) -> None:
+    with pytest.raises(SpecError, match="--objective-option: 'maps': no chosen objective has any setting"):
+        changed(comparison, objective_options=options(maps="all"))
 
 
 # --- the whole way ----------------------------------------------------------------------------------------------------

@@ -181,6 +181,12 @@ def test_label_names_what_is_not_the_usual_objective_or_labelling() -> None:
     assert dataclasses.replace(spec, data=dataclasses.replace(data_, labels="full")).label == plain + " -50%"
 
 
+def test_label_names_a_second_stream_and_a_share_of_the_samples() -> None:
+    spec = make_spec()
+    video = dataclasses.replace(spec.data, extra=ExtraData("nyuv2_video"), percent=25)
+    assert dataclasses.replace(spec, data=video).label == "mtl/hrnet_nano[semseg+depth] 25 % + nyuv2_video"
+
+
 def test_tasks_of_a_network_are_named_once_main_ones_first() -> None:
     model = ModelSpec("mti_net", "hrnet18", ("depth", "semseg"), ("normals", "semseg", "depth", "edges"))
     assert dataclasses.replace(make_spec(), model=model).tasks == ("depth", "semseg", "normals", "edges")
