@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mtlrepro.models.compositing import midpoints
 from mtlrepro.models.triplane import corners, inside, neighbours, resampled, table
 
 Corners = Callable[[slice, slice], tuple[Tensor, Tensor]]
@@ -70,11 +69,3 @@ def free(planes: Tensor, points: Tensor) -> Rays:
     images, count, samples = points.shape[:3]
     rows = table(planes)
     return Rays(rows, rows.new_zeros(1, 1, rows.shape[-1]), find, (images, count, samples))
-
-
-def straight(depths: Tensor) -> Tensor:
-    """The points (B, h, w, N, 3) of `aligned` rays, whose samples have depths (B, h, w, N), for `Volume.seen`."""
-    height, width = depths.shape[1:3]
-    x, y = (midpoints(size, depths.dtype, depths.device) for size in (width, height))
-    places = x[:, None].expand_as(depths), y[:, None, None].expand_as(depths), depths
-    return torch.stack(places, dim=-1)

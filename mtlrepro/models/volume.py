@@ -102,12 +102,23 @@ class Volume(nn.Module):
         """
         with _exact(planes):
             planes, delta = aggregated(planes, self.aggregate), 2 / self.samples
-            depths = self._depths(planes, size[0] * size[1])
+            depths = self.depths(planes, size).flatten(1, 2)
             rays = aligned(planes, size, depths)
             if not self.two_pass:
                 return self._render(rays, size, self._of(only), delta)
             depths = self._refined(rays, depths, delta)
             return self._render(aligned(planes, size, depths), size, self._of(only), steps(depths))
+
+    def depths(self, planes: Tensor, size: tuple[int, int]) -> Tensor:
+        """Where the rays of a grid of (height, width) sample the boxes of planes: z (B, h, w, N), ascending.
+
+        The centres of N equal intervals in evaluation, a place drawn in each of them in training.
+        """
+        shape = (len(planes), *size, self.samples)
+        if not self.training:
+            return midpoints(self.samples, planes.dtype, planes.device).expand(shape)
+        rays = size if self.jitter == "per_ray" else (1, 1)
+        return stratified((len(planes), *rays, self.samples), planes.dtype, planes.device).expand(shape)
 
     def seen(
         self, planes: Tensor, points: Tensor, offsets: Tensor | None = None, only: Collection[str] = ()
@@ -149,14 +160,6 @@ class Volume(nn.Module):
             if task not in self.fields:
                 raise unknown("task", task, self.fields, field="objective.options.render")
         return {task: cast(Field, field) for task, field in self.fields.items() if not tasks or task in tasks}
-
-    def _depths(self, planes: Tensor, count: int) -> Tensor:
-        """z of the samples of the first pass, (B, R, N)."""
-        images, samples = len(planes), self.samples
-        if not self.training:
-            return midpoints(samples, planes.dtype, planes.device).expand(images, count, -1)
-        drawn = count if self.jitter == "per_ray" else 1
-        return stratified((images, drawn, samples), planes.dtype, planes.device).expand(-1, count, -1)
 
     def _refined(self, rays: Rays, depths: Tensor, delta: float) -> Tensor:
         """z of the samples of both passes, (B, R, 2N); of several densities, the mean of the weights counts."""

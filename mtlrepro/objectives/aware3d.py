@@ -21,7 +21,7 @@ from mtlrepro.models.outputs import Outputs
 from mtlrepro.models.triplane import TriplaneEncoder
 from mtlrepro.models.volume import Volume
 from mtlrepro.objectives.base import Losses
-from mtlrepro.objectives.cross_view import DEPTH, check_second_view, ray_samples, second_view
+from mtlrepro.objectives.cross_view import DEPTH, check_second_view, second_view
 from mtlrepro.objectives.multi_scale import NORMALS, MultiScale, check_learnt
 from mtlrepro.objectives.numbers import check_finite, check_numbers, check_positive
 from mtlrepro.objectives.ramped import Ramped
@@ -227,9 +227,7 @@ class Aware3D(Ramped):
     def cross(self, planes: Tensor, grid: tuple[int, int], batch: Batch) -> Losses:
         """The loss of depth that the second stream's second cameras see in the planes of its samples."""
         planes = planes[-batch.extra :]
-        shape = (len(planes), *grid, self.volume.samples)
-        z = ray_samples(shape, self.volume.jitter if self.training else "", planes.dtype, planes.device)
-        view = second_view(batch, z, self.near, self.far)
+        view = second_view(batch, self.volume.depths(planes, grid), self.near, self.far)
         offsets = view.deeper if self.cross_view == "corrected" else None
         depth = self.volume.seen(planes, view.points, offsets, only=(DEPTH,))
         return self.compare("cross", depth, Batch(batch.image[-batch.extra :], {DEPTH: view.target}))

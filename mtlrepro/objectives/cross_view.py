@@ -16,7 +16,6 @@ from torch import Tensor
 from mtlrepro.data.frustum import Frustum, grid_points
 from mtlrepro.data.sample import Batch
 from mtlrepro.errors import SpecError
-from mtlrepro.models.compositing import midpoints, stratified
 from mtlrepro.models.triplane import inside
 from mtlrepro.tasks.base import Task
 
@@ -39,31 +38,12 @@ class SecondView(NamedTuple):
     target: Tensor
 
 
-def ray_samples(
-    shape: tuple[int, int, int, int], jitter: str, dtype: torch.dtype, device: torch.device | str = "cpu"
-) -> Tensor:
-    """Where rays sample the box: z in [-1, 1], ascending along the last dimension of (E, h, w, N).
-
-    Args:
-        shape: of the result.
-        jitter: "per_ray" or "per_image" draws a place in each of N equal intervals, from PyTorch's global generator; ""
-            takes their centres.
-        dtype: of the result.
-        device: of the result.
-    """
-    images, height, width, count = shape
-    if not jitter:
-        return midpoints(count, dtype, device).expand(shape)
-    drawn = (images, height, width, count) if jitter == "per_ray" else (images, 1, 1, count)
-    return stratified(drawn, dtype, device).expand(shape)
-
-
 def second_view(batch: Batch, z: Tensor, near: float, far: float) -> SecondView:
     """The rays of the second frames of a batch's second stream.
 
     Args:
         batch: the last `batch.extra` samples belong to the second stream, and `batch.beside` has their cameras.
-        z: (E, h, w, N), where the second cameras' rays sample their own boxes (`ray_samples`).
+        z: (E, h, w, N), where the second cameras' rays sample their own boxes (`Volume.depths`).
         near: metres of a box's front face.
         far: metres of its back face.
 

@@ -44,6 +44,11 @@ class Supervised(Objective):
             for task, prediction in predictions.items():
                 if task not in self.tasks:
                     raise unknown("task", task, self.tasks, field=stage)
+                found, wanted = prediction.shape[1], self.tasks[task].channels
+                if found != wanted:
+                    problem = f"the network predicts {found} channels, the task has {wanted}"
+                    mend = "Choose the objective, or the `base` of one, that knows this stage, such as 'atrc' for ATRC"
+                    raise SpecError(problem, field=f"{stage}/{task}", mend=mend)
                 target, chosen = batch.targets[task], rows[task]
                 if chosen is not None:
                     prediction, target = prediction[chosen], target[chosen]

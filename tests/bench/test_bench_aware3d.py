@@ -17,8 +17,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from mtlrepro.data.frustum import grid_points
 from mtlrepro.models.compositing import stratified
-from mtlrepro.models.rays import straight
 from mtlrepro.models.volume import Volume, reference_render
 
 TASKS = {"semseg": 40, "depth": 1, "normals": 3, "edges": 1}
@@ -42,11 +42,11 @@ def straight_ahead(case: Case) -> dict[str, Tensor]:
 
 
 def along_points(case: Case) -> dict[str, Tensor]:
-    return case.volume.seen(case.planes, straight(case.depths))
+    return case.volume.seen(case.planes, grid_points(case.depths))
 
 
 def plain(case: Case) -> dict[str, Tensor]:
-    return reference_render(case.volume, case.planes, straight(case.depths), 2 / case.volume.samples)[0]
+    return reference_render(case.volume, case.planes, grid_points(case.depths), 2 / case.volume.samples)[0]
 
 
 FORMS: dict[str, Callable[[Case], dict[str, Tensor]]] = {

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from mtlrepro.data.frustum import grid_points
 from mtlrepro.models import fields
 from mtlrepro.models.compositing import stratified
 from mtlrepro.models.fields import Field
-from mtlrepro.models.rays import aligned, straight
+from mtlrepro.models.rays import aligned
 from mtlrepro.models.triplane import look_up
 
 
@@ -19,7 +20,7 @@ def test_march(monkeypatch, held, slope):
     field = Field(4, 5, 3, slope).double()
     planes = torch.randn(3, 3, 4, 4, 5, dtype=torch.float64)
     depths = stratified((3, 20, 6), torch.float64)
-    points = look_up(planes, straight(depths.view(3, 4, 5, 6))).flatten(1, 2)
+    points = look_up(planes, grid_points(depths.view(3, 4, 5, 6))).flatten(1, 2)
     rays, weights = aligned(planes, (4, 5), depths), torch.rand(3, 20, 6, dtype=torch.float64)
     torch.testing.assert_close(field.march(rays) + field.last.bias[0], field(points)[..., 0])
     found = field.march(rays, weights) @ field.last.weight.T + weights.sum(-1, keepdim=True) * field.last.bias

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from mtlrepro.data.frustum import grid_points
 from mtlrepro.models.compositing import midpoints, stratified
-from mtlrepro.models.rays import aligned, free, straight
+from mtlrepro.models.rays import aligned, free
 from mtlrepro.models.triplane import look_up, weighted_rows
 
 
@@ -27,7 +28,7 @@ def draw():
 def test_aligned_and_free_rays_find_the_features_of_their_points(size):
     planes, count = draw(), size[0] * size[1]
     depths = stratified((2, count, 6), torch.float64)
-    points = straight(depths.view(2, *size, 6))
+    points = grid_points(depths.view(2, *size, 6))
     expected = look_up(planes, points).view(2, count, 6, 4)
     for rays in (aligned(planes, size, depths), free(planes, points.flatten(1, 2))):
         assert rays.shape == (2, count, 6)
@@ -57,7 +58,7 @@ def test_points_outside_find_something_finite():
 
 def test_straight():
     depths = torch.tensor([-0.5, 0.75]).expand(1, 2, 4, 2)
-    found = straight(depths)
+    found = grid_points(depths)
     assert found.shape == (1, 2, 4, 2, 3)
     assert found[0, 1, 0, 1].tolist() == [-0.75, 0.5, 0.75]
     assert found[0, 0, 3, 0].tolist() == [0.75, -0.5, -0.5]

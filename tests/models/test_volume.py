@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from mtlrepro.data.frustum import grid_points
 from mtlrepro.errors import SpecError
 from mtlrepro.models import fields
 from mtlrepro.models.compositing import midpoints, refined, steps, stratified
-from mtlrepro.models.rays import straight
 from mtlrepro.models.volume import Volume, reference_render
 
 TASKS = {"semseg": 5, "depth": 1, "normals": 3}
@@ -69,9 +69,9 @@ def test_same_as_the_plain_form(options, size, training):
     if training:
         depths = drawn_depths(volume, planes, size)
     found = volume(planes, size)
-    expected, _ = reference_render(volume, planes, straight(depths), 2 / volume.samples)
+    expected, _ = reference_render(volume, planes, grid_points(depths), 2 / volume.samples)
     assert_same(found, expected, planes, volume)
-    assert_same(volume.seen(planes, straight(depths)), expected, planes, volume)
+    assert_same(volume.seen(planes, grid_points(depths)), expected, planes, volume)
 
 
 @settings(max_examples=25, deadline=None)
@@ -85,7 +85,7 @@ def test_same_as_the_plain_form(options, size, training):
 def test_parts_do_not_matter(batch, planes, size, samples, held):
     volume, planes = double(samples=samples).eval(), draw(batch, planes)
     expected, _ = reference_render(
-        volume, planes, straight(midpoints(samples, torch.float64).expand(batch, *size, -1)), 2 / samples
+        volume, planes, grid_points(midpoints(samples, torch.float64).expand(batch, *size, -1)), 2 / samples
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(fields.HELD, "cpu", held)
@@ -131,7 +131,7 @@ def test_jitter(jitter):
 @pytest.mark.parametrize("last", ["finite", "opaque"])
 def test_points_outside_contribute_nothing(last, density):
     volume, planes = double(last=last, density=density), draw()
-    points = straight(midpoints(6, torch.float64).expand(2, 5, 6, 6)).clone()
+    points = grid_points(midpoints(6, torch.float64).expand(2, 5, 6, 6)).clone()
     kept = points.clone()
     away = torch.tensor([[1.5, 0, 0], [float("nan")] * 3, [0, -float("inf"), 0]], dtype=torch.float64)
     # Samples outside, not finite ones among them, behind, before and between those inside.
@@ -158,7 +158,7 @@ def test_points_outside_contribute_nothing(last, density):
 def test_a_ray_is_as_opaque_as_what_it_ends_in(outside):
     """The weights of a ray sum to 1 if it ends in the box, else to what its densities take."""
     volume, planes = double(last="opaque", samples=6), draw()
-    points = straight(midpoints(6, torch.float64).expand(2, 5, 6, 6)).clone()
+    points = grid_points(midpoints(6, torch.float64).expand(2, 5, 6, 6)).clone()
     points[..., list(outside), 0] = 1.5
     _, weights = reference_render(volume, planes, points, 2 / 6)
     for field in volume.fields.values():
@@ -230,7 +230,7 @@ def test_two_passes(monkeypatch, density, training):
     monkeypatch.setattr("mtlrepro.models.volume.refined", watched)
     found = volume(planes, (5, 6))
     ((coarse, weights, draws, depths),) = passes
-    _, expected = reference_render(volume, planes, straight(coarse.reshape(2, 5, 6, 7)), 2 / 7)
+    _, expected = reference_render(volume, planes, grid_points(coarse.reshape(2, 5, 6, 7)), 2 / 7)
     mean = sum(expected.values()) / len(expected)
     torch.testing.assert_close(weights, mean.flatten(1, 2))
     even = torch.linspace(0, 1, 7, dtype=torch.float64).expand(2, 30, 7)
@@ -239,7 +239,7 @@ def test_two_passes(monkeypatch, density, training):
     assert not depths.requires_grad
     assert depths.abs().max() <= 1
     depths = depths.view(2, 5, 6, 14)
-    expected, _ = reference_render(volume, planes, straight(depths), steps(depths))
+    expected, _ = reference_render(volume, planes, grid_points(depths), steps(depths))
     assert_same(found, expected, planes, volume)
 
 
@@ -248,7 +248,7 @@ def test_only_some_tasks():
     found, everything = volume.eval()(planes, (5, 6), only=["depth"]), volume(planes, (5, 6))
     assert list(found) == ["depth"]
     assert torch.equal(found["depth"], everything["depth"])
-    points = straight(midpoints(3, torch.float64).expand(2, 5, 6, 3))
+    points = grid_points(midpoints(3, torch.float64).expand(2, 5, 6, 3))
     assert list(volume.seen(planes, points, only=["normals", "semseg"])) == ["semseg", "normals"]
     with pytest.raises(SpecError, match="Did you mean 'depth'"):
         volume(planes, (5, 6), only=["deth"])
@@ -282,7 +282,7 @@ def test_no_hidden_values_are_kept(monkeypatch):
     kept = {}
     for samples in (8, 40):
         volume = Volume(TASKS, samples=samples)
-        points = straight(midpoints(samples).expand(1, *size, samples))
+        points = grid_points(midpoints(samples).expand(1, *size, samples))
         forms = {
             "lean": partial(volume, planes, size),
             "along": partial(volume.seen, planes, points),
@@ -298,7 +298,7 @@ def test_precision_under_autocast():
     volume, planes = Volume(TASKS, samples=5).eval(), draw(channels=64).detach()
     leaf = planes.float().requires_grad_()
     expected = volume(leaf, (5, 6))
-    points = straight(midpoints(5).expand(2, 5, 6, 5))
+    points = grid_points(midpoints(5).expand(2, 5, 6, 5))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found, along = volume(leaf, (5, 6)), volume.seen(planes.float(), points)
         rough = volume(planes.bfloat16(), (5, 6))
@@ -323,7 +323,7 @@ def test_half_of_the_ray_ends_at_the_start():
     """Densities start near softplus(-1) over a length of 2: the weights sum to about 0.47."""
     torch.manual_seed(0)
     volume, planes = Volume({"depth": 1}).eval(), torch.randn(1, 3, 64, 7, 9).relu()
-    points = straight(midpoints(64).expand(1, 7, 9, 64))
+    points = grid_points(midpoints(64).expand(1, 7, 9, 64))
     total = reference_render(volume, planes, points, 2 / 64)[1]["depth"].sum(dim=-1)
     assert 0.3 < total.min() <= total.max() < 0.65
 
@@ -336,7 +336,7 @@ def test_same_bits(device, monkeypatch):
     try:
         volume = Volume(TASKS, samples=16, two_pass=True).to(device)
         planes = draw(2, (8, 9), 64).detach().float().to(device).requires_grad_()
-        points = straight(midpoints(16, device=device).expand(2, 8, 9, 16)) * 1.1
+        points = grid_points(midpoints(16, device=device).expand(2, 8, 9, 16)) * 1.1
         runs = []
         for _ in range(2):
             torch.manual_seed(0)

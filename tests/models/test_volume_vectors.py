@@ -7,8 +7,8 @@ from shape_vectors import assert_statistics, fill_by_shape
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from mtlrepro.data.frustum import grid_points
 from mtlrepro.models.compositing import midpoints
-from mtlrepro.models.rays import straight
 from mtlrepro.models.triplane import TriplaneEncoder
 from mtlrepro.models.volume import Volume, reference_render
 
@@ -45,11 +45,11 @@ def orthographic(volume, planes, size):
 
 
 def along_points(volume, planes, size):
-    return volume.seen(planes, straight(midpoints(4).expand(len(planes), *size, 4)))
+    return volume.seen(planes, grid_points(midpoints(4).expand(len(planes), *size, 4)))
 
 
 def plain(volume, planes, size):
-    return reference_render(volume, planes, straight(midpoints(4).expand(len(planes), *size, 4)), 2 / 4)[0]
+    return reference_render(volume, planes, grid_points(midpoints(4).expand(len(planes), *size, 4)), 2 / 4)[0]
 
 
 @pytest.mark.parametrize("form", [orthographic, along_points, plain])
@@ -66,7 +66,7 @@ def test_rendered_maps(form, case):
 
 
 def test_weights_of_two_rays():
-    points = straight(midpoints(4).expand(1, 5, 6, 4))
+    points = grid_points(midpoints(4).expand(1, 5, 6, 4))
     _, weights = reference_render(small(), randn(7, (1, 3, 4, 5, 6))[0], points, 2 / 4)
     found = weights["semseg"].view(30, 4)
     assert found[0].tolist() == pytest.approx([0.166471, 0.134241, 0.122963, 0.135197], abs=1e-5)

@@ -13,12 +13,12 @@ from mtlrepro.data.sample import Batch, DatasetInfo
 from mtlrepro.data.scenes.rooms import layout
 from mtlrepro.data.scenes.sample import render
 from mtlrepro.errors import SpecError
-from mtlrepro.models.compositing import composite, stratified
+from mtlrepro.models.compositing import composite, midpoints, stratified
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.models.triplane import inside
 from mtlrepro.models.volume import Volume, reference_render
 from mtlrepro.objectives import build_objective
-from mtlrepro.objectives.cross_view import ray_samples, second_view
+from mtlrepro.objectives.cross_view import second_view
 from mtlrepro.spec import ObjectiveSpec, options
 from mtlrepro.tasks import make_tasks
 
@@ -42,9 +42,14 @@ def maps_of(samples, seed=0, dtype=torch.float64):
     return Outputs({"depth": torch.randn(samples, 1, *SIZE, dtype=dtype)}, features=[m.requires_grad_() for m in maps])
 
 
+def centres(shape, dtype=torch.float64):
+    """Samples (E, h, w, N) in the middle of equal intervals, as evaluation has them."""
+    return midpoints(shape[-1], dtype).expand(shape)
+
+
 def depth_of(objective, planes, batch):
     """Depth that the second cameras see, at the rendered size."""
-    z = ray_samples((batch.extra, *GRID, objective.volume.samples), "", planes.dtype)
+    z = centres((batch.extra, *GRID, objective.volume.samples), planes.dtype)
     view = second_view(batch, z, objective.near, objective.far)
     offsets = view.deeper if objective.cross_view == "corrected" else None
     return objective.volume.seen(planes, view.points, offsets, only=("depth",))["depth"]
@@ -138,7 +143,7 @@ def test_the_loss_is_that_of_equation_3(way):
 @given(st.integers(0, 10**6), st.floats(0, 3))
 def test_only_pixels_in_the_box_count(seed, shift):
     batch = a_batch(0, 2, seed=seed, motion=small_motion(2, seed, shift=shift), dtype=torch.float64)
-    z = ray_samples((2, 2, 2, 4), "", torch.float64)
+    z = centres((2, 2, 2, 4))
     view = second_view(batch, z, NEAR, FAR)
     depth = batch.beside["frame_depth"]
     frustum = Frustum(camera(2), SIZE, NEAR, FAR)
@@ -256,7 +261,7 @@ class Room:
 
     def second(self, samples, motion):
         """What is to be rendered after a motion."""
-        z = ray_samples((1, *self.depth.shape, samples), "", torch.float64)
+        z = centres((1, *self.depth.shape, samples))
         beside = {"intrinsics": self.k, "frame_depth": self.depth[None, None], "motion": motion[None, None]}
         return second_view(Batch(torch.zeros(1, 3, *self.depth.shape), {}, extra=1, beside=beside), z, NEAR, self.far)
 
@@ -332,5 +337,5 @@ def test_so_is_a_surface_that_fields_were_fitted_to():
 
 
 def test_straight_rays_are_the_midpoints():
-    z = ray_samples((2, *GRID, 4), "", torch.float64)
+    z = centres((2, *GRID, 4))
     torch.testing.assert_close(grid_points(z), straight_points(2, GRID, 4), rtol=0, atol=1e-15)

@@ -229,6 +229,9 @@ def test_mismatches_are_named():
     few = build_objective(ObjectiveSpec(), {"semseg": TOY["semseg"]})
     with pytest.raises(SpecError, match="final: unknown task 'depth'"):
         few(Fixed(Outputs(outputs.final)), batch, 0.0)
+    other = Outputs(outputs.final, {"auxiliary": {"depth": outputs.final["depth"].repeat(1, 2, 1, 1)}})
+    with pytest.raises(SpecError, match=r"auxiliary/depth: the network predicts 2 channels, .* such as 'atrc'"):
+        run(other, batch)
     with pytest.raises(SpecError, match="predicts nothing"):
         run(Outputs({}), batch)
 
