@@ -56,10 +56,12 @@ class InvPT(nn.Module):
         if len(backbone.strides) != MAPS or len(set(backbone.strides)) > 1:
             problem = f"InvPT needs {MAPS} maps of one stride, got strides {backbone.strides}"
             raise SpecError(problem, field="model.backbone", mend="Name 'vit_l16', 'vit_b16' or 'vit_nano'")
-        first, divisor = width + prediction_width, HEADS * 2 ** (STAGES - 1)
-        if width < 1 or prediction_width < 0 or first % divisor:
-            problem = f"no stages start from {width} + {prediction_width} channels"
+        divisor, given = HEADS * 2 ** (STAGES - 1), (width, prediction_width)
+        whole = all(isinstance(value, int) and not isinstance(value, bool) for value in given)
+        if not whole or width < 1 or prediction_width < 0 or sum(given) % divisor:
+            problem = f"no stages start from {width!r} + {prediction_width!r} channels"
             raise SpecError(problem, field="width", mend=f"Give widths whose sum is a multiple of {divisor}")
+        first = width + prediction_width
         self.backbone = backbone
         deep = backbone.channels[-1]
         self.preliminary = nn.ModuleDict(

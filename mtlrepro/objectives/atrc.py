@@ -111,9 +111,9 @@ class ATRC(Supervised):
     ):
         super().__init__(tasks, weights, features)
         count = CLASSES["normals"]
-        directions = _checked(centroids, count) if centroids else hemisphere(count)
+        directions = hemisphere(count) if centroids == () else _checked(centroids, count)
         self.register_buffer("directions", directions, persistent=False)
-        self.either_side = not centroids
+        self.either_side = centroids == ()
         self.auxiliary: dict[str, Callable[[Task, Tensor, Tensor], Tensor]] = {
             "semseg": own_loss,
             "parts": own_loss,
@@ -155,8 +155,11 @@ class ATRC(Supervised):
 
 
 def _checked(centroids: Sequence[Sequence[float]], count: int) -> Tensor:
-    fits = len(centroids) == count and all(len(vector) == 3 for vector in centroids)
-    if not fits or not all(abs(math.hypot(*vector) - 1) < 0.01 for vector in centroids):
+    try:
+        vectors = torch.tensor(centroids, dtype=torch.float32)
+    except (TypeError, ValueError):  # no numbers, or vectors of several lengths
+        vectors = torch.empty(0)
+    if vectors.shape != (count, 3) or not bool(((vectors.norm(dim=1) - 1).abs() < 0.01).all()):
         mend = f"Give {count} unit vectors (x, y, z), or none"
-        raise SpecError(f"cannot classify normals by these {len(centroids)} centroids", field="centroids", mend=mend)
-    return torch.tensor(centroids, dtype=torch.float32)
+        raise SpecError("cannot classify normals by these centroids", field="objective.options.centroids", mend=mend)
+    return vectors

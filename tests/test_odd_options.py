@@ -1,0 +1,55 @@
+"""Options that nobody should give: one clear error each, whatever their type."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from mtlrepro.data import dataset_info
+from mtlrepro.errors import SpecError
+from mtlrepro.models import MODELS, build_model
+from mtlrepro.objectives import OBJECTIVES, build_objective
+from mtlrepro.spec import ModelSpec, ObjectiveSpec
+from mtlrepro.tasks import make_tasks
+
+TASKS = make_tasks(("semseg", "depth", "normals", "edges"), dataset_info("scenes"))
+ODD: tuple[Any, ...] = (None, True, -1, 0.5, math.nan, "x", "", (1,), ())
+NETWORKS = {"invpt": "vit_nano", "atrc": "hrnet_nano"}
+
+
+def options_of(cls: Any) -> Iterator[str]:
+    for parameter in inspect.signature(cls).parameters.values():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            yield parameter.name
+
+
+def build(kind: str, name: str, options: tuple[tuple[str, Any], ...]) -> None:
+    if kind == "objective":
+        build_objective(ObjectiveSpec(name, options=options), TASKS, (8, 16))
+        return
+    channels = {task: one.channels for task, one in TASKS.items()}
+    with torch.device("meta"):
+        build_model(ModelSpec(name, NETWORKS[name], tuple(TASKS), options=options), channels, (64, 96))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "option"),
+    [
+        *(("objective", n, o) for n in ("aware3d", "auxiliary_heads", "atrc") for o in options_of(OBJECTIVES[n])),
+        *(("network", n, o) for n in NETWORKS for o in options_of(MODELS[n])),
+    ],
+)
+def test_an_odd_value_is_taken_or_told(kind: str, name: str, option: str) -> None:
+    told: list[SpecError] = []
+    for value in ODD:
+        try:
+            build(kind, name, ((option, value),))
+        except SpecError as error:
+            told.append(error)
+    assert len(told) >= 3, "of every type none but a few can be meant"
+    assert all(error.field and error.mend for error in told)
