@@ -64,11 +64,6 @@ def compositing_weights(sigma: Tensor, delta: Tensor | float, last: str = "finit
     return ending * torch.exp(-before)
 
 
-def composite(sigma: Tensor, values: Tensor, delta: Tensor | float, last: str = "finite") -> Tensor:
-    """Σ_k w_k v_k: (..., n) of densities (..., N) and values (..., N, n). Other arguments as `compositing_weights`."""
-    return (compositing_weights(sigma, delta, last)[..., None, :] @ values).squeeze(-2)
-
-
 def steps(depths: Tensor) -> Tensor:
     """Distances of ascending samples (..., N) in [-1, 1] to the next one, of the last one to the box's face."""
     return torch.cat((depths.diff(dim=-1), 1 - depths[..., -1:]), dim=-1)

@@ -8,6 +8,7 @@ and constants are those of the public reference implementation.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple, cast
 
@@ -32,7 +33,7 @@ class TaskMaps(NamedTuple):
     labels: Tensor | None = None
 
 
-class Relation(nn.Module):
+class Relation(nn.Module, ABC):
     """Context of a target task in a source task: the queries of the one, the keys and values of the other.
 
     Queries and keys pass two 1x1 convolutions with batch norm and ReLU, values one. All weights of convolutions are
@@ -56,9 +57,9 @@ class Relation(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
 
+    @abstractmethod
     def forward(self, target: TaskMaps, source: TaskMaps) -> Tensor:
         """(B, width, H, W), the context of every place of the target."""
-        raise NotImplementedError
 
 
 SMALLEST = 1e-12

@@ -43,7 +43,7 @@ class Volume(nn.Module):
         density: `"shared"` by all tasks, or `"per_task"`: each field has one output more, its first, the density that
             its task is rendered with.
         density_bias: added before the softplus that makes densities of raw ones (EG3D).
-        aggregate: see `mtlrepro.models.triplane.look_up`.
+        aggregate: see `mtlrepro.models.triplane.aggregated`.
         samples: N of a ray; of each pass, where there are two.
         jitter: whether the draws of training are made `"per_ray"` or `"per_image"`, for all its rays at once.
         last: see `compositing_weights`.
@@ -208,7 +208,7 @@ def _exact(planes: Tensor) -> AbstractContextManager:
 
 
 def look_up_plainly(planes: Tensor, points: Tensor, aggregate: str = "sum") -> Tensor:
-    """`look_up` as three samplings of a plane by PyTorch, whose gradient has no fixed order on CUDA."""
+    """Features of points as three samplings of a plane by PyTorch, whose gradient has no fixed order on CUDA."""
     x, y, z = points.unbind(dim=-1)
     found = []
     for plane, (column, row) in zip(planes.unbind(1), ((x, y), (x, z), (z, y)), strict=True):

@@ -23,7 +23,7 @@ from mtlrepro.models.volume import Volume
 from mtlrepro.objectives.base import Losses
 from mtlrepro.objectives.cross_view import DEPTH, check_second_view, second_view
 from mtlrepro.objectives.multi_scale import NORMALS, MultiScale, check_learnt
-from mtlrepro.objectives.numbers import check_finite, check_numbers, check_positive
+from mtlrepro.objectives.numbers import check, check_finite, check_numbers, check_positive, check_whole
 from mtlrepro.objectives.ramped import Ramped
 from mtlrepro.tasks.base import Task, full_precision
 from mtlrepro.tasks.normals import unit_vectors
@@ -128,17 +128,15 @@ class Aware3D(Ramped):
     ):
         super().__init__(tasks, weights, features, base=base, alpha=alpha, ramp=ramp)
         _check_words(maps=maps, planes=planes, supervise=supervise, cross_view=cross_view)
-        counts = {"stride": stride, "channels": channels, "hidden": hidden, "samples": samples}
-        for name, count in {**counts, "field_hidden": field_hidden}.items():
-            _check(name, count, isinstance(count, int) and count is not True and count >= 1, "a whole number >= 1")
+        check_whole(stride=stride, channels=channels, hidden=hidden, samples=samples, field_hidden=field_hidden)
         check_numbers(dropout=dropout)
         check_positive(near=near, far=far)
         check_finite(slope=slope, density_bias=density_bias)
-        _check("dropout", dropout, dropout < 1, "a share below 1")
-        _check("two_pass", two_pass, isinstance(two_pass, bool), "True or False")
-        _check("far", far, far > near, f"metres above near, {near}")
+        check("dropout", dropout, dropout < 1, "a share below 1")
+        check("two_pass", two_pass, isinstance(two_pass, bool), "True or False")
+        check("far", far, far > near, f"metres above near, {near}")
         names = isinstance(render, tuple | list) and all(isinstance(task, str) for task in render)
-        _check("render", render, names, "names of tasks, such as ('depth',)")
+        check("render", render, names, "names of tasks, such as ('depth',)")
         for task in render:
             if task not in tasks:
                 raise unknown("task", task, tasks, field="objective.options.render")
@@ -254,8 +252,3 @@ def _check_words(**options: Any) -> None:
     for name, word in options.items():
         if word not in WORDS[name]:
             raise unknown(f"choice of {name}:", str(word), WORDS[name], field=f"objective.options.{name}")
-
-
-def _check(name: str, value: Any, good: bool, wanted: str) -> None:
-    if not good:
-        raise SpecError(f"unexpected value {value!r}", field=f"objective.options.{name}", mend=f"Use {wanted}")

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from mtlrepro.errors import SpecError
 from mtlrepro.models.compositing import (
-    composite,
     compositing_weights,
     inverse_cdf,
     midpoints,
@@ -23,6 +22,11 @@ from mtlrepro.models.compositing import (
 
 SIGMA = torch.tensor([0.5, 1, 2, 0.1], dtype=torch.float64)
 DENSITIES = st.lists(st.floats(0, 50), min_size=1, max_size=12)
+
+
+def composite(sigma, values, delta):
+    """Σ_k w_k v_k: (..., n) of densities (..., N) and values (..., N, n)."""
+    return (compositing_weights(sigma, delta)[..., None, :] @ values).squeeze(-2)
 
 
 def test_weight_vectors():

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from point_lookup import look_up
 
 from mtlrepro.data.frustum import grid_points
 from mtlrepro.models import fields
 from mtlrepro.models.compositing import stratified
 from mtlrepro.models.fields import Field
 from mtlrepro.models.rays import aligned
-from mtlrepro.models.triplane import look_up
 
 
 @pytest.mark.parametrize("held", [1, 100, 700, 5000])

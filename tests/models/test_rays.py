@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from point_lookup import look_up
 
 from mtlrepro.data.frustum import grid_points
 from mtlrepro.models.compositing import midpoints, stratified
 from mtlrepro.models.rays import aligned, free
-from mtlrepro.models.triplane import look_up, weighted_rows
+from mtlrepro.models.triplane import weighted_rows
 
 
 def features(rays):

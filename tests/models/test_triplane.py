@@ -7,11 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_vectors import randn
+from point_lookup import look_up
 from torch import nn
 from torch.nn import functional as F
 
 from mtlrepro.errors import SpecError
-from mtlrepro.models.triplane import TriplaneEncoder, aggregated, inside, look_up, neighbours, resampled
+from mtlrepro.models.triplane import TriplaneEncoder, aggregated, inside, neighbours, resampled
 from mtlrepro.models.volume import look_up_plainly
 
 LOOKUPS = {

@@ -13,7 +13,7 @@ from mtlrepro.data.sample import Batch, DatasetInfo
 from mtlrepro.data.scenes.rooms import layout
 from mtlrepro.data.scenes.sample import render
 from mtlrepro.errors import SpecError
-from mtlrepro.models.compositing import composite, midpoints, stratified
+from mtlrepro.models.compositing import compositing_weights, midpoints, stratified
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.models.triplane import inside
 from mtlrepro.models.volume import Volume, reference_render
@@ -281,7 +281,7 @@ def opaque(room, view, corrected):
     behind = NEAR + (view.points[..., 2] + 1) * (FAR - NEAR) / 2 - surface
     solid = inside(view.points) & (behind >= 0) & (behind < 3 * STEP)
     values = surface + view.deeper if corrected else surface
-    return composite(torch.where(solid, 1e4, 0.0).double(), values[..., None], 2 / SAMPLES)[0, ..., 0]
+    return (compositing_weights(torch.where(solid, 1e4, 0.0).double(), 2 / SAMPLES) * values).sum(-1)[0]
 
 
 @pytest.mark.parametrize(("number", "other"), [(0, 1), (1, 3), (3, 2)])
