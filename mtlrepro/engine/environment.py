@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -16,6 +17,8 @@ import torch
 import mtlrepro
 
 PACKAGES = ("torch", "timm", "numpy", "scipy", "numba", "pillow", "safetensors")
+EXTRAS = ("transformers",)
+"""Packages that some networks are made with, named where they are installed."""
 
 
 @lru_cache(maxsize=1)
@@ -23,6 +26,8 @@ def environment() -> dict[str, str]:
     """Flat name -> text: Python, packages, CPU, GPU, operating system, and the program's commit if it is a checkout."""
     env = {"mtlrepro": mtlrepro.__version__, "python": platform.python_version()}
     env |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        env |= {name: importlib.metadata.version(name) for name in EXTRAS}
     env |= {"os": f"{platform.system()} {platform.release()}", "cpu": _cpu(), "cores": str(os.cpu_count())}
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     env["gpu"] = ", ".join(gpus) or "none"

@@ -33,6 +33,8 @@ MODELS = Registry(
         "dense_mtl": "mtlrepro.models.dense_mtl:DenseMTL",
         "invpt": "mtlrepro.models.invpt:InvPT",
         "atrc": "mtlrepro.models.atrc:ATRC",
+        "mt_cp": "mtlrepro.models.mt_cp:MTCP",
+        "mt_cp_single": "mtlrepro.models.mt_cp:SingleMTCP",
     },
 )
 

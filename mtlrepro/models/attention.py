@@ -21,31 +21,32 @@ SCORES = {"cpu": 2**21, "cuda": 2**25}
 float32), and products that are large enough to fill a GPU (128 MiB)."""
 
 
-def plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def plain(query: Tensor, key: Tensor, value: Tensor, *, scaled: bool = True) -> Tensor:
     """softmax(Q Kᵀ / √d) V, written out; the softmax is over the keys.
 
     Args:
         query: (B, N, d).
         key: (B, M, d).
         value: (B, M, c).
+        scaled: whether scores are divided by √d.
 
     Returns:
         (B, N, c), every row a mean of the values.
     """
-    return (_scaled(query) @ key.mT).softmax(dim=-1) @ value
+    return (_scaled(query, scaled) @ key.mT).softmax(dim=-1) @ value
 
 
-def lean(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def lean(query: Tensor, key: Tensor, value: Tensor, *, scaled: bool = True) -> Tensor:
     """The same as `plain`, gradients included, in memory that grows with N + M instead of N · M.
 
     It can be differentiated once.
     """
     # Without gradients there is no function of its own around the products, so that traces of the network show them.
-    return _Lean.apply(query, key, value) if torch.is_grad_enabled() else _attend(query, key, value)
+    return (_Lean.apply if torch.is_grad_enabled() else _attend)(_scaled(query, scaled), key, value)
 
 
-def _scaled(query: Tensor) -> Tensor:
-    return query * query.shape[-1] ** -0.5
+def _scaled(query: Tensor, scaled: bool) -> Tensor:
+    return query * query.shape[-1] ** -0.5 if scaled else query
 
 
 def _rows(key: Tensor) -> int:
@@ -54,7 +55,7 @@ def _rows(key: Tensor) -> int:
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    parts = _scaled(query).split(_rows(key), dim=1)
+    parts = query.split(_rows(key), dim=1)
     return torch.cat([(part @ key.mT).softmax(dim=-1) @ value for part in parts], dim=1)
 
 
@@ -69,7 +70,7 @@ class _Lean(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value, result = ctx.saved_tensors
-        query, rows = _scaled(query), _rows(key)
+        rows = _rows(key)
         # With P the attention, the gradient of the scores is P ⊙ (dP − mean of dP under P); that mean is grad · result.
         mean = (grad * result).sum(dim=-1, keepdim=True)
         by_query, by_key, by_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
@@ -80,4 +81,4 @@ class _Lean(torch.autograd.Function):
             by_scores = attention.mul_((grad[:, part] @ value.mT).sub_(mean[:, part]))
             by_query[:, part] = by_scores @ key
             by_key.baddbmm_(by_scores.mT, query[:, part])
-        return _scaled(by_query), by_key, by_value
+        return by_query, by_key, by_value

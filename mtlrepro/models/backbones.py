@@ -20,5 +20,7 @@ BACKBONES = Registry(
         "vit_l16": "mtlrepro.models.vit:VIT_L16",
         "vit_b16": "mtlrepro.models.vit:VIT_B16",
         "vit_nano": "mtlrepro.models.vit:VIT_NANO",
+        "mask2former_swin_s": "mtlrepro.models.mask2former:MASK2FORMER_SWIN_S",
+        "mask2former_nano": "mtlrepro.models.mask2former:MASK2FORMER_NANO",
     },
 )

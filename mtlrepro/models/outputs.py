@@ -16,11 +16,14 @@ class Outputs:
         stages: name of an intermediate prediction -> task -> (B, C_task, h, w) at that stage's own
             resolution; the objective supervises them, a table row may read them as a view.
         features: encoder maps, finest first, for objectives that regularise them.
+        pairs: main task -> (a map of its own (B, C, h, w), one of the other tasks (B, k·C, h, w)) that an objective may
+            draw together (MT-CP, sec. 3.3).
     """
 
     final: dict[str, Tensor]
     stages: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     features: list[Tensor] = field(default_factory=list)
+    pairs: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def split(self, parts: int) -> list[Outputs]:
         """Outputs for a batch of equal parts, one below the other, part by part.
@@ -30,8 +33,14 @@ class Outputs:
         """
         final, features = _parts(self.final, parts), [maps.chunk(parts) for maps in self.features]
         stages = {name: _parts(stage, parts) for name, stage in self.stages.items()}
+        pairs = [_parts({task: pair[side] for task, pair in self.pairs.items()}, parts) for side in (0, 1)]
         return [
-            Outputs(final[i], {name: stage[i] for name, stage in stages.items()}, [maps[i] for maps in features])
+            Outputs(
+                final[i],
+                {name: stage[i] for name, stage in stages.items()},
+                [maps[i] for maps in features],
+                {task: (pairs[0][i][task], pairs[1][i][task]) for task in self.pairs},
+            )
             for i in range(parts)
         ]
 

@@ -1,7 +1,8 @@
 """Pretrained backbone weights: pinned, strict, and from a folder where there is no network.
 
 A tag such as `hrnet_w18_small_v2.ms_in1k` names one training of one network on timm's hub; the part after the dot
-matters, since timm's default tag may be another training. Nothing pickled is ever executed.
+matters, since timm's default tag may be another training. A tag with a slash, such as
+`facebook/mask2former-swin-small-ade-semantic`, is a repository of the hub as it is. Nothing pickled is ever executed.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ class WeightsReport:
     """What was loaded.
 
     Attributes:
-        tag: pinned timm tag.
+        tag: pinned tag.
         source: file, or hub address, the tensors came from.
         matched: tensors copied into the backbone.
-        dropped: tensors of the classification head, left out.
+        dropped: tensors that the backbone has no use for, those of the classification head above all, left out.
         defaulted: step counters of batch norms that the checkpoint lacks and that stay 0.
     """
 
@@ -56,9 +57,9 @@ def load_weights(backbone: nn.Module, tag: str, folder: str | Path | None = None
     Args:
         backbone: module whose state-dict keys are those of the checkpoint without its classification head. Learned
             positions are resized to those of the backbone.
-        tag: pinned timm tag, for example `hrnet_w48.ms_in1k`.
-        folder: holds `<tag>.safetensors` or `<tag>.pth`; by default the environment variable `MTLREPRO_WEIGHTS`, and
-            timm's hub where that is not set either.
+        tag: pinned tag, for example `hrnet_w48.ms_in1k`.
+        folder: holds `<tag>.safetensors` or `<tag>.pth`, in a sub-folder where the tag has a slash; by default the
+            environment variable `MTLREPRO_WEIGHTS`, and the hub where that is not set either.
 
     Returns:
         What was copied and what was left out.
@@ -104,7 +105,7 @@ def _from_folder(tag: str, folder: Path) -> tuple[Path, Mapping[str, Tensor]]:
         file, reason = safe if safe.exists() else pickled, type(error).__name__
         raise DataError(f"cannot be read as tensors ({reason})", file=file, mend="Fetch it again") from error
     raise DataError(
-        f"neither {safe.name} nor {pickled.name} is there",
+        f"neither {tag}.safetensors nor {tag}.pth is there",
         file=folder,
         mend=f"Put one there, or point {FOLDER_VARIABLE} at the folder that has it",
     )
@@ -119,12 +120,12 @@ def _tensors(value: Any, file: Path) -> Mapping[str, Tensor]:
 def _from_hub(tag: str) -> tuple[str, Mapping[str, Tensor]]:
     from timm.models import load_state_dict_from_hf
 
-    address = f"timm/{tag}"
+    address = tag if "/" in tag else f"timm/{tag}"
     try:
         return address, load_state_dict_from_hf(address, weights_only=True)
     except Exception as error:  # the hub client has no common base class for its failures
         raise DataError(
             f"the hub did not serve weights {tag} ({type(error).__name__})",
             file=address,
-            mend=f"Download {tag}.safetensors elsewhere and point {FOLDER_VARIABLE} at its folder",
+            mend=f"Download them elsewhere as {tag}.safetensors and point {FOLDER_VARIABLE} at the folder of that",
         ) from error

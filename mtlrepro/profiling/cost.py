@@ -170,6 +170,17 @@ def _attention(inputs: list[Any], outputs: list[Any]) -> int:
     return math.prod(queries[:-1]) * keys[-2] * (queries[-1] + results[-1])
 
 
+def _added_products(inputs: list[Any], outputs: list[Any]) -> int:
+    """Multiply-accumulates of a traced sum of a tensor and a batch of matrix products, which fvcore leaves out.
+
+    Args:
+        inputs: values of the trace: the tensor, then the factors (B, L, C) and (B, C, S), and two numbers.
+        outputs: not used.
+    """
+    left, right = (value.type().sizes() for value in inputs[1:3])
+    return math.prod(left) * right[-1]
+
+
 def fvcore_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, int] = (480, 640)) -> Cost:
     """The same cost counted by fvcore: multiply-accumulates, plus its figures for normalisation and resizing.
 
@@ -189,6 +200,7 @@ def fvcore_cost(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, i
 
         analysis = FlopCountAnalysis(_Final(model), torch.zeros(1, 3, *size))
         analysis.set_op_handle("aten::scaled_dot_product_attention", _attention)
+        analysis.set_op_handle("aten::baddbmm", _added_products)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         by_operator = {name: int(count) for name, count in analysis.by_operator().items()}
     total, calls = int(analysis.total()), dict(analysis.unsupported_ops())

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mtlrepro.engine import environment as module
-from mtlrepro.engine.environment import PACKAGES, environment
+from mtlrepro.engine.environment import EXTRAS, PACKAGES, environment
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -32,7 +32,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_everything_that_can_change_a_result_is_named() -> None:
     env = environment()
-    assert {"mtlrepro", "python", *PACKAGES, "os", "cpu", "cores", "gpu", "commit"} <= env.keys()
+    assert {"mtlrepro", "python", *PACKAGES, *EXTRAS, "os", "cpu", "cores", "gpu", "commit"} <= env.keys()
     assert all(isinstance(v, str) and v for v in env.values())
     assert env["torch"] == torch.__version__.split("+")[0] or env["torch"] == torch.__version__
     assert ("cuda" in env) == torch.cuda.is_available()
@@ -59,3 +59,8 @@ def test_no_git_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(subprocess, "run", missing)
     assert module._commit() == "unknown (not a checkout)"
+
+
+def test_an_extra_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EXTRAS", ("no-such-package",))
+    assert "no-such-package" not in environment.__wrapped__()

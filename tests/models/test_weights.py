@@ -122,7 +122,7 @@ def test_no_network_names_the_folder_variable(monkeypatch, backbone):
         raise OSError("no route to host")
 
     monkeypatch.setattr("timm.models.load_state_dict_from_hf", offline)
-    assert_refused(backbone, None, rf"timm/{TAG}.*OSError.*Download {TAG}.safetensors.*{FOLDER_VARIABLE}")
+    assert_refused(backbone, None, rf"timm/{TAG}.*OSError.*as {TAG}.safetensors.*{FOLDER_VARIABLE}")
 
 
 def test_hub_is_asked_for_the_pinned_tag(monkeypatch, checkpoint, backbone):
@@ -132,6 +132,21 @@ def test_hub_is_asked_for_the_pinned_tag(monkeypatch, checkpoint, backbone):
     )
     assert load_weights(backbone, TAG).source == f"timm/{TAG}"
     assert asked == [(f"timm/{TAG}", {"weights_only": True})]
+
+
+def test_a_tag_with_a_slash_is_a_repository_of_the_hub(monkeypatch, checkpoint, backbone):
+    monkeypatch.setattr(
+        "timm.models.load_state_dict_from_hf", lambda address, **_: {"somebody/net": checkpoint}[address]
+    )
+    assert load_weights(backbone, "somebody/net").source == "somebody/net"
+
+
+def test_a_tag_with_a_slash_lies_in_a_sub_folder(tmp_path, checkpoint, backbone):
+    with pytest.raises(DataError, match=r"neither somebody/net.safetensors nor somebody/net.pth is there"):
+        load_weights(backbone, "somebody/net", tmp_path)
+    (tmp_path / "somebody").mkdir()
+    save_file(checkpoint, tmp_path / "somebody" / "net.safetensors")
+    assert load_weights(backbone, "somebody/net", tmp_path).matched == len(checkpoint)
 
 
 def test_build_model_loads_what_the_spec_pins(tmp_path, monkeypatch):
