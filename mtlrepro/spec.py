@@ -111,6 +111,19 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class WeightingSpec:
+    """How the task losses become what is minimised.
+
+    Attributes:
+        name: weighting key (`mtlrepro.objectives.weighting.WEIGHTINGS`).
+        options: keyword arguments of the weighting.
+    """
+
+    name: str = "fixed"
+    options: Options = ()
+
+
+@dataclass(frozen=True)
 class ObjectiveSpec:
     """What is minimised: an objective key (`mtlrepro.objectives.OBJECTIVES`), task losses and fixed task weights.
 
@@ -119,12 +132,14 @@ class ObjectiveSpec:
         weights: (task, weight) pairs; a task that is not named weighs 1.
         options: keyword arguments of the objective.
         losses: (task, loss) pairs; a task that is not named has its first (`mtlrepro.tasks.base.Task.LOSSES`).
+        weighting: what weighs the task losses anew while the network trains, if anything does.
     """
 
     name: str = "supervised"
     weights: Options = ()
     options: Options = ()
     losses: Options = ()
+    weighting: WeightingSpec = field(default=WeightingSpec(), metadata=LATE)
 
 
 @dataclass(frozen=True)
@@ -193,14 +208,15 @@ class RunSpec:
         tasks = "+".join(m.main)
         extra = [t for t in m.aux if t not in m.main]
         opts = ",".join(f"{k}={v}" for k, v in (*m.options, *o.options))
+        scheme = ",".join([o.weighting.name, *(f"{k}={v}" for k, v in o.weighting.options)])
         labels = (d.labels if d.labels != "full" else "") + (f"-{d.unlabelled}%" if d.unlabelled else "")
         where = f" {d.name} → {d.val_name}" if d.val_name else ""
         where += f" {d.percent} %" if d.percent != 100 else ""
         where += f" + {d.extra.name}" if d.extra.name else ""
-        return (
-            f"{m.arch}/{m.backbone}[{tasks}{'|' + '+'.join(extra) if extra else ''}]{'{' + opts + '}' if opts else ''}"
-            f"{'' if o.name == 'supervised' else ' ' + o.name}{' ' + labels if labels else ''}{where}"
-        )
+        usual = ("supervised", "fixed")
+        words = " ".join(word for word in (o.name, scheme, labels) if word and word not in usual)
+        network = f"{m.arch}/{m.backbone}[{tasks}{'|' + '+'.join(extra) if extra else ''}]"
+        return f"{network}{'{' + opts + '}' if opts else ''}{' ' + words if words else ''}{where}"
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` turns back into an equal spec."""

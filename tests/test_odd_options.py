@@ -14,12 +14,14 @@ from mtlrepro.data import dataset_info
 from mtlrepro.errors import SpecError
 from mtlrepro.models import MODELS, build_model
 from mtlrepro.objectives import OBJECTIVES, build_objective
-from mtlrepro.spec import ModelSpec, ObjectiveSpec
+from mtlrepro.objectives.weighting import WEIGHTINGS, build_weighting
+from mtlrepro.spec import ModelSpec, ObjectiveSpec, WeightingSpec
 from mtlrepro.tasks import make_tasks
 
 TASKS = make_tasks(("semseg", "depth", "normals", "edges"), dataset_info("scenes"))
 ODD: tuple[Any, ...] = (None, True, -1, 0.5, math.nan, "x", "", (1,), ())
-NETWORKS = {"invpt": "vit_nano", "atrc": "hrnet_nano"}
+NETWORKS = {"invpt": "vit_nano", "atrc": "hrnet_nano", "mt_cp": "mask2former_nano"}
+OPTIONAL = ("aware3d", "auxiliary_heads", "atrc", "coherence")
 
 
 def options_of(cls: Any) -> Iterator[str]:
@@ -32,6 +34,9 @@ def build(kind: str, name: str, options: tuple[tuple[str, Any], ...]) -> None:
     if kind == "objective":
         build_objective(ObjectiveSpec(name, options=options), TASKS, (8, 16))
         return
+    if kind == "weighting":
+        build_weighting(WeightingSpec(name, options), TASKS)
+        return
     channels = {task: one.channels for task, one in TASKS.items()}
     with torch.device("meta"):
         build_model(ModelSpec(name, NETWORKS[name], tuple(TASKS), options=options), channels, (64, 96))
@@ -40,7 +45,8 @@ def build(kind: str, name: str, options: tuple[tuple[str, Any], ...]) -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "option"),
     [
-        *(("objective", n, o) for n in ("aware3d", "auxiliary_heads", "atrc") for o in options_of(OBJECTIVES[n])),
+        *(("objective", n, o) for n in OPTIONAL for o in options_of(OBJECTIVES[n])),
+        *(("weighting", n, o) for n in WEIGHTINGS for o in options_of(WEIGHTINGS[n])),
         *(("network", n, o) for n in NETWORKS for o in options_of(MODELS[n])),
     ],
 )

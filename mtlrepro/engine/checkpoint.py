@@ -22,6 +22,9 @@ from mtlrepro.errors import StoreError
 SCHEMA_VERSION = 1
 MEND = "Delete the file to train this run again from the start"
 
+WEIGHTING = "weighting."
+"""Prefix of what an objective's weighting has learned of its own run."""
+
 
 @dataclass(frozen=True)
 class Position:
@@ -106,7 +109,8 @@ def load_model(path: Path, model: nn.Module) -> None:
 def start(path: Path, model: nn.Module, objective: nn.Module, tasks: Sequence[str], taught: Sequence[str]) -> int:
     """Give a network and its objective the tensors of a finished run, as far as names and shapes agree.
 
-    Where the run had a single task, what belongs to each task starts from what belonged to that one.
+    Where the run had a single task, what belongs to each task starts from what belonged to that one. Loss weights and
+    their history start anew.
 
     Args:
         path: the run's checkpoint.
@@ -127,10 +131,10 @@ def start(path: Path, model: nn.Module, objective: nn.Module, tasks: Sequence[st
     tensors, _ = read(path)
     taken = 0
     for part, module in {"model": model, "objective": objective}.items():
-        state = module.state_dict()
+        state = {k: v for k, v in module.state_dict().items() if not k.startswith(WEIGHTING)}
         found = {name: tensors.get(f"{part}.{_renamed(name, tasks, taught)}") for name in state}
         fitting = {name: v for name, v in found.items() if v is not None and v.shape == state[name].shape}
-        module.load_state_dict(state | fitting)
+        module.load_state_dict(module.state_dict() | fitting)
         taken += len(fitting)
     if not taken:
         mend = "Start from a run with the same backbone"

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from mtlrepro.errors import SpecError, unknown
-from mtlrepro.objectives.base import Group, Objective
+from mtlrepro.objectives.base import Objective
+from mtlrepro.objectives.losses import Group
 from mtlrepro.spec import Recipe
 
 
@@ -64,6 +65,7 @@ OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], Recipe], torch.optim.Optim
     "adam": _adam(0.999),
     "adam_b98": _adam(0.98),
     "adam_b99": _adam(0.99),
+    "adamw": lambda params, r: torch.optim.AdamW(params, lr=r.lr, weight_decay=r.weight_decay, fused=True),
     "sgd": lambda params, r: torch.optim.SGD(
         params, lr=r.lr, weight_decay=r.weight_decay, momentum=r.momentum, fused=True
     ),
@@ -148,13 +150,13 @@ def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> O
 
     The first group follows the recipe: biases and normalisation weights decay too, as in the papers' recipes. The
     backbone is a group of its own where the recipe gives it a rate of its own, and frozen where that is 0. One more
-    for each of `Objective.groups`; those with an optimizer of their own have one.
+    for each of `Objective.groups` and `Weighting.groups`; those with an optimizer of their own have one.
 
     Raises:
         SpecError: unknown optimizer, or a rate, length or norm that no training can have.
     """
     check_recipe(recipe)
-    special = objective.groups()
+    special = [*objective.groups(), *objective.weighting.groups()]
     encoder: list[nn.Parameter] = []
     if recipe.encoder_lr is not None:
         encoder = list(model.get_submodule("backbone").parameters())

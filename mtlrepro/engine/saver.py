@@ -63,7 +63,7 @@ class Saver:
 
     def line(self, entry: dict[str, Any]) -> None:
         """Take a log line."""
-        self._loss = entry["loss"]
+        self._loss = entry.get("loss", self._loss)
         self.log.write(entry)
 
     def due(self, done: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,8 @@ from mtlrepro.data.sample import Batch
 from mtlrepro.engine.determinism import derive, seed_generators
 from mtlrepro.engine.optim import Optimizer, set_learning_rates
 from mtlrepro.errors import TrainingError
-from mtlrepro.objectives.base import Losses, Objective
+from mtlrepro.objectives.base import Objective
+from mtlrepro.objectives.losses import Losses
 from mtlrepro.spec import Recipe
 
 LOG_LINES = 100
@@ -27,7 +28,8 @@ class Hooks:
     """What the loop tells its caller; none of it can change a result.
 
     Attributes:
-        log: receives one JSON-able line at a time: {"step", "loss", "terms", "lr"}.
+        log: receives one JSON-able line at a time: {"step", "loss", "terms", "lr"}, and after every epoch
+            {"step", "epoch", "weighting"} of a weighting that changes, with the number of epochs that are over.
         due: is the state after that many steps going to be stored or evaluated? Only a finite one ever is.
         after_step: called after each step with the number of steps done, whether storing is due, and the seconds
             spent in steps so far.
@@ -82,6 +84,8 @@ def train(
         batch = batch.to(device)
         losses = take_step(model, objective, optimizer, batch, step / steps, recipe.clip)
         done = step + 1
+        if done % steps_per_epoch == 0:
+            objective.weighting.end_epoch()
         losses = Losses(losses.total.detach(), losses.terms)
         unchecked.append((done, batch.index, losses))
         log_now = step % every == 0 or done == steps
@@ -95,6 +99,8 @@ def train(
         seconds += time.perf_counter() - start
         if log_now:
             hooks.log({"step": done, "loss": float(losses.total), "terms": _floats(losses.terms), "lr": lr})
+        if done % steps_per_epoch == 0 and (weighting := objective.weighting.figures()):
+            hooks.log({"step": done, "epoch": done // steps_per_epoch, "weighting": weighting})
         hooks.after_step(done, due, seconds)
     return seconds
 
@@ -118,7 +124,7 @@ def take_step(
 
     Args:
         model: in training mode, as the objective.
-        objective: gives the losses.
+        objective: gives the losses, and its weighting what is minimised of them.
         optimizer: over both.
         batch: on their device.
         progress: share of the training that is done.
@@ -126,6 +132,7 @@ def take_step(
     """
     losses: Losses = objective(model, batch, progress)
     if losses.total.requires_grad:
+        losses = replace(losses, total=objective.weighting(losses, model))
         optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
         if clip:

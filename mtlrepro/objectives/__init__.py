@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models import build_decoder
-from mtlrepro.objectives.base import Group, Losses, Objective
-from mtlrepro.objectives.weighting import fixed_weights
+from mtlrepro.objectives.base import Objective
+from mtlrepro.objectives.losses import Group, Losses
+from mtlrepro.objectives.weighting import build_weighting
+from mtlrepro.objectives.weighting.fixed import fixed_weights
 from mtlrepro.registry import Registry
 from mtlrepro.tasks.base import Task
 
@@ -36,6 +38,7 @@ OBJECTIVES = Registry(
         "atrc": "mtlrepro.objectives.atrc:ATRC",
         "auxiliary_heads": "mtlrepro.objectives.auxiliary_heads:AuxiliaryHeads",
         "aware3d": "mtlrepro.objectives.aware3d:Aware3D",
+        "coherence": "mtlrepro.objectives.coherence:Coherence",
     },
 )
 
@@ -70,14 +73,18 @@ def build_objective(spec: ObjectiveSpec, tasks: Mapping[str, Task], features: Se
 
 
 def attached_objective(spec: RunSpec, tasks: Mapping[str, Task], model: Any) -> Objective:
-    """The objective of a run, with what it takes of the run's network (`Objective.attach`); arguments as above.
+    """The objective of a run, with its weighting and what it takes of the run's network (`Objective.attach`).
 
     Args:
-        spec: its objective and its model.
+        spec: its objective and its model; the weighting is one of the main tasks.
         tasks: see `build_objective`.
         model: the network of the spec.
+
+    Raises:
+        SpecError: as `build_objective` and `mtlrepro.objectives.weighting.build_weighting`.
     """
     objective = build_objective(spec.objective, tasks, model.backbone.channels)
+    objective.weighting = build_weighting(spec.objective.weighting, {name: tasks[name] for name in spec.model.main})
     channels = {name: task.channels for name, task in tasks.items()}
     objective.attach(partial(build_decoder, spec.model, channels, model.backbone))
     return objective

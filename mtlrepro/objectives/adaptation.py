@@ -16,7 +16,7 @@ from mtlrepro.data.surface import inverse_normalised
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.discriminator import WIDTHS, Discriminator
 from mtlrepro.models.outputs import Outputs
-from mtlrepro.objectives.base import Group, Losses
+from mtlrepro.objectives.losses import Group, Losses
 from mtlrepro.objectives.multi_scale import MultiScale, aligned
 from mtlrepro.objectives.numbers import check_numbers, check_positive
 from mtlrepro.objectives.supervised import labelled_rows
@@ -145,11 +145,10 @@ class Adaptation(MultiScale):
         fooled = {key: domain_loss(frozen(net, other[key]), SOURCE) for key, net in nets}
         told = {key: domain_loss(net(known[key]), SOURCE) for key, net in nets}
         told = {key: told[key] + domain_loss(net(other[key].detach()), TARGET) for key, net in nets}
-        total = supervised.total + self.weight * mean(fooled) + mean(told)
-        terms = dict(supervised.terms)
+        terms: dict[str, Tensor] = {}
         for kind, values in (("adversarial", fooled), ("discriminator", told)):
             terms |= {f"{kind}/{key}": value.detach() for key, value in values.items()}
-        return Losses(total, terms)
+        return supervised.plus(self.weight * mean(fooled)).plus(mean(told), terms)
 
     def maps(self, outputs: Outputs, source: Batch) -> dict[str, Tensor]:
         """What the discriminators see of predictions of either domain: `"<scale>/<task>"` -> (B, C, H, W).

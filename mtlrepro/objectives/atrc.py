@@ -19,7 +19,7 @@ from mtlrepro.errors import SpecError
 from mtlrepro.metrics.segmentation import IGNORE
 from mtlrepro.models.atrc import CLASSES
 from mtlrepro.models.outputs import Outputs
-from mtlrepro.objectives.base import Losses
+from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.supervised import Supervised, labelled_rows, upsample
 from mtlrepro.tasks.base import Task
 from mtlrepro.tasks.binary import difference
@@ -139,7 +139,7 @@ class ATRC(Supervised):
             loss = self.auxiliary[task](self.tasks[task], upsample(logits, target), target)
             losses.terms[f"{STAGE}/{task}"] = loss.detach()
             if len(target):
-                losses.total = losses.total + self.weights[task] * loss
+                losses = losses.plus(self.weights[task] * loss)
         return losses
 
     def _depth_loss(self, task: Task, logits: Tensor, target: Tensor) -> Tensor:

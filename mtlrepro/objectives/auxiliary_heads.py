@@ -14,7 +14,7 @@ from torch import nn
 from mtlrepro.data.sample import Batch
 from mtlrepro.errors import SpecError
 from mtlrepro.models.outputs import Outputs
-from mtlrepro.objectives.base import Losses
+from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.ramped import Ramped
 from mtlrepro.tasks.base import Task
 

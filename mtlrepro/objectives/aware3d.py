@@ -20,8 +20,8 @@ from mtlrepro.models.layers import resize
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.models.triplane import TriplaneEncoder
 from mtlrepro.models.volume import Volume
-from mtlrepro.objectives.base import Losses
 from mtlrepro.objectives.cross_view import DEPTH, check_second_view, second_view
+from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.multi_scale import NORMALS, MultiScale, check_learnt
 from mtlrepro.objectives.numbers import check, check_finite, check_numbers, check_positive, check_whole
 from mtlrepro.objectives.ramped import Ramped
@@ -183,7 +183,7 @@ class Aware3D(Ramped):
         if not self.cross_view:
             return losses
         cross = self.cross(planes, grid, batch)
-        return Losses(losses.total + cross.total, losses.terms | cross.terms)
+        return losses.plus(cross.total, cross.terms)
 
     def predictions(self, outputs: Outputs, size: tuple[int, int]) -> dict[str, dict[str, Tensor]]:
         """Views "regularizer", the rendered maps, and "average", their mean with the final predictions (table 5)."""

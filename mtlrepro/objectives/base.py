@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -12,44 +11,10 @@ from torch import Tensor, nn
 from mtlrepro.data.sample import Batch
 from mtlrepro.errors import SpecError
 from mtlrepro.models.outputs import Outputs
+from mtlrepro.objectives.losses import Group, Losses
+from mtlrepro.objectives.weighting.base import Weighting
+from mtlrepro.objectives.weighting.fixed import Fixed
 from mtlrepro.tasks.base import Task
-
-
-@dataclass
-class Losses:
-    """What one step minimises.
-
-    Attributes:
-        total: weighted sum, a scalar with gradient; one without gradient says that there is nothing to learn from
-            this batch, and no optimizer step is made.
-        terms: name -> unweighted scalar, detached, for the log: `"final/<task>"`, `"<stage>/<task>"` ...
-    """
-
-    total: Tensor
-    terms: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Parameters of an objective that learn at a rate of their own.
-
-    Attributes:
-        parameters: some of the objective's parameters.
-        lr_factor: their learning rate as a multiple of the recipe's.
-        lr: their learning rate itself, whatever the recipe's is, in place of `lr_factor`; a schedule multiplies it.
-        period: share of the training after which their learning rate halves, again and again; None follows the
-            recipe's schedule.
-        schedule: key of a schedule of their own (`mtlrepro.engine.optim.SCHEDULES`); None follows the recipe's.
-        optimizer: key of an optimizer of their own (`mtlrepro.engine.optim.OPTIMIZERS`), without weight decay; None
-            puts them into the recipe's.
-    """
-
-    parameters: Sequence[nn.Parameter]
-    lr_factor: float = 1.0
-    period: float | None = None
-    schedule: str | None = None
-    optimizer: str | None = None
-    lr: float | None = None
 
 
 class Objective(nn.Module, ABC):
@@ -62,6 +27,9 @@ class Objective(nn.Module, ABC):
         weights: task -> fixed weight, for all of `tasks`.
         features: widths of the model's encoder maps, finest first.
 
+    Attributes:
+        weighting: what makes the scalar that is minimised of the losses that `forward` returns.
+
     Class attributes:
         views: augmented views of every sample that it wants in a batch.
         prerequisite: what it needs that a user's own dataset does not offer, in words; "" for nothing.
@@ -73,6 +41,7 @@ class Objective(nn.Module, ABC):
     def __init__(self, tasks: Mapping[str, Task], weights: Mapping[str, float], features: Sequence[int] = ()):
         super().__init__()
         self.tasks, self.weights, self.features = dict(tasks), dict(weights), tuple(features)
+        self.weighting: Weighting = Fixed(tasks)
 
     @abstractmethod
     def forward(self, model: nn.Module, batch: Batch, progress: float) -> Losses:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mtlrepro.data.sample import Batch
 from mtlrepro.data.transforms.crop import Window, follow
 from mtlrepro.errors import unknown
-from mtlrepro.objectives.base import Losses
+from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.numbers import check_numbers
 from mtlrepro.objectives.supervised import PartialSupervised, unlabelled
 from mtlrepro.tasks.base import Task, full_precision
@@ -159,15 +159,14 @@ class Consistency(PartialSupervised):
         losses = self.losses(first, batch)
         missing = {task: unlabelled(task, batch) for task in outputs.final}
         share = 1 / torch.stack(list(missing.values())).sum(0).clamp(min=1).double()
-        total, terms = losses.total, dict(losses.terms)
         for task, mask in missing.items():
             if mask.any():
                 rows = mask.nonzero().flatten()
                 windows, chosen = [view.windows[row] for row in rows.tolist()], rows.to(view.image.device)
                 values = self.compare(task, outputs.final[task][chosen], teacher[task][chosen], windows)
                 term = self.weights[task] ** 2 * (values * share[rows].to(values)).sum() / len(mask)
-                total, terms[f"consistency/{task}"] = total + self.weight * term, term.detach()
-        return Losses(total, terms)
+                losses = losses.plus(self.weight * term, {f"consistency/{task}": term.detach()})
+        return losses
 
     def compare(self, task: str, student: Tensor, teacher: Tensor, windows: Sequence[Window]) -> Tensor:
         """(B,) distances of one task's raw predictions (B, C, H, W) on the second view from those on the first."""

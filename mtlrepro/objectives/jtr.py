@@ -14,8 +14,8 @@ from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.autoencoder import AutoEncoder
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.models.segnet import stage_widths
-from mtlrepro.objectives.base import Losses
 from mtlrepro.objectives.latent import cosine_distance
+from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.numbers import check_numbers, check_positive
 from mtlrepro.objectives.reconstruction import (
     Goal,
@@ -129,9 +129,11 @@ class JTR(PartialSupervised):
         supervised = self.losses(first, batch)
         one, two = (self.scene(o, view, batch) for o, view in zip((second, third), batch.others, strict=True))
         addends = VARIANTS[self.variant](self, one, two, alone)
-        total = sum((addend.weight * addend.values.mean() for addend in addends.values()), supervised.total)
-        terms = {f"jtr/{name}": addend.values.detach().mean() for name, addend in addends.items()}
-        return Losses(total, supervised.terms | terms)
+        losses = supervised
+        for name, addend in addends.items():
+            mean = addend.values.mean()
+            losses = losses.plus(addend.weight * mean, {f"jtr/{name}": mean.detach()})
+        return losses
 
     def scene(self, outputs: Outputs, view: View, batch: Batch) -> Scene:
         """What the stacks of one view are made of.

@@ -23,9 +23,9 @@ from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.layers import resize
 from mtlrepro.models.mapping import ENCODERS, MappingNet
 from mtlrepro.models.segnet import SegNetConfig, stage_widths
-from mtlrepro.objectives.base import Group, Losses
 from mtlrepro.objectives.consistency import MAPS, Reading, decoded
 from mtlrepro.objectives.latent import cosine_distance, hard_gumbel, normal_cdf, one_hot
+from mtlrepro.objectives.losses import Group, Losses
 from mtlrepro.objectives.numbers import check_numbers
 from mtlrepro.objectives.supervised import PartialSupervised, unlabelled
 from mtlrepro.tasks.base import Task, full_precision
@@ -159,7 +159,7 @@ class MTPSL(PartialSupervised):
             return losses
         term = self.cross_task(second.final, view.targets, pairs, second.features[-1]).sum() / size
         weight = self.weight * (min(1.0, progress / self.ramp) if self.ramp else 1.0)
-        return Losses(losses.total + weight * term, losses.terms | {"cross_task": term.detach()})
+        return losses.plus(weight * term, {"cross_task": term.detach()})
 
     def pairs(self, predicted: Iterable[str], batch: Batch) -> list[Pair]:
         """The cross-task terms of a batch, sample by sample, for a model that predicts these tasks."""

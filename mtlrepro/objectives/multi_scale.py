@@ -13,7 +13,7 @@ from mtlrepro.data.sample import Batch
 from mtlrepro.data.surface import batch_normals
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.outputs import Outputs
-from mtlrepro.objectives.base import Losses
+from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.supervised import Supervised, labelled_rows
 from mtlrepro.tasks.base import Task, full_precision
 
@@ -77,11 +77,15 @@ class MultiScale(Supervised):
             raise SpecError("the model predicts nothing", field="final")
         total, targets = batch.image.new_zeros(()), self.targets(batch) if NORMALS in predicted else batch.targets
         terms: dict[str, Tensor] = {}
+        tasks: dict[str, Tensor] = {}
         for task, maps in predicted.items():
             found = self.task_losses(task, maps, targets, batch)
-            total = total + self.weights[task] * torch.stack(list(found.values())).mean()
+            share = self.weights[task] * torch.stack(list(found.values())).mean()
+            total = total + share
+            if share.requires_grad:
+                tasks[task] = share
             terms |= {f"{stage}/{task}": loss.detach() for stage, loss in found.items()}
-        return Losses(total, terms)
+        return Losses(total, terms, tasks)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """The batch's targets; normals made anew in samples with labelled depth, if the dataset's were made by a rule.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mtlrepro.data.sample import Batch
 from mtlrepro.errors import SpecError
-from mtlrepro.objectives.base import Losses
+from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.numbers import check_numbers
 from mtlrepro.objectives.supervised import PartialSupervised, unlabelled, upsample
 from mtlrepro.tasks.base import Task
@@ -82,15 +82,14 @@ class MuST(PartialSupervised):
         """
         outputs = model(batch.image)
         losses = self.losses(outputs, batch)
-        total, terms = losses.total, dict(losses.terms)
         for task, prediction in outputs.final.items():
             mask = unlabelled(task, batch)
             if mask.any():
                 rows = mask.nonzero().flatten().to(batch.image.device)
                 labels = self.pseudo_labels(task, batch.image[rows])
                 loss = self.task_loss(task, upsample(prediction[rows], labels), labels, len(mask))
-                total, terms[f"pseudo/{task}"] = total + self.weight * self.weights[task] * loss, loss.detach()
-        return Losses(total, terms)
+                losses = losses.plus(self.weight * self.weights[task] * loss, {f"pseudo/{task}": loss.detach()})
+        return losses
 
     def pseudo_labels(self, task: str, image: Tensor) -> Tensor:
         """What the task's teacher predicts for images (B, 3, H, W), in the form of a batch target."""

@@ -11,7 +11,8 @@ from mtlrepro.data.sample import Batch
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.objectives import OBJECTIVES
-from mtlrepro.objectives.base import Group, Losses, Objective
+from mtlrepro.objectives.base import Objective
+from mtlrepro.objectives.losses import Group, Losses
 from mtlrepro.objectives.multi_scale import MultiScale
 from mtlrepro.objectives.numbers import check_numbers
 from mtlrepro.objectives.supervised import Supervised
@@ -89,8 +90,8 @@ class Ramped(Objective):
         outputs = model(batch.image)
         losses, further = self.base.losses(outputs, batch), self.further(outputs, batch)
         alpha = ramp(progress, self.alpha, self.ramp)
-        terms = losses.terms | further.terms | {"alpha": losses.total.detach().new_full((), alpha)}
-        return Losses(losses.total + alpha * further.total, terms)
+        shown = losses.total.detach().new_full((), alpha)
+        return losses.plus(alpha * further.total, further.terms | {"alpha": shown})
 
     @abstractmethod
     def further(self, outputs: Outputs, batch: Batch) -> Losses:

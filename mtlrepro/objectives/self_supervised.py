@@ -7,6 +7,7 @@ the camera are right if the frames before and after, warped by them, look like t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.layers import resize
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.models.pose import POSES, PoseNetwork
-from mtlrepro.objectives.base import Group, Losses
+from mtlrepro.objectives.losses import Group, Losses
 from mtlrepro.objectives.multi_scale import MultiScale
 from mtlrepro.objectives.numbers import check_numbers, check_positive
 from mtlrepro.objectives.photometric import least_error, photometric_error, smoothness, still_errors, without_ties
@@ -156,17 +157,19 @@ class SelfSupervised(MultiScale):
         found = {stage: self.compare(disparity, footage) for stage, disparity in disparities.items()}
         supervised = self.supervised(outputs, batch)
         losses, photometric, smooth, automask = (list(values) for values in zip(*found.values(), strict=True))
-        total = supervised.total + self.weights[DEPTH] * torch.stack(losses).mean()
+        share = self.weights[DEPTH] * torch.stack(losses).mean()
         terms = supervised.terms | {f"{stage}/{DEPTH}": one.loss.detach() for stage, one in found.items()}
         terms |= {
             f"photometric/{DEPTH}": torch.stack(photometric).detach().mean(),
             f"smoothness/{DEPTH}": torch.stack(smooth).detach().mean(),
             f"automask/{DEPTH}": automask[0],
         }
-        if self.feature_weight:
-            distance = self.feature_distance(outputs, batch.image)
-            total, terms["features"] = total + self.feature_weight * distance, distance.detach()
-        return Losses(total, terms)
+        tasks = supervised.tasks | {DEPTH: share}
+        together = replace(supervised, total=supervised.total + share, terms=terms, tasks=tasks)
+        if not self.feature_weight:
+            return together
+        distance = self.feature_distance(outputs, batch.image)
+        return together.plus(self.feature_weight * distance, {"features": distance.detach()})
 
     def supervised(self, outputs: Outputs, batch: Batch) -> Losses:
         """The losses of all tasks but depth; 0 if there are none."""

@@ -9,8 +9,11 @@ from torch.nn import functional as F
 from mtlrepro.data.sample import Batch
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.outputs import Outputs
-from mtlrepro.objectives.base import Losses, Objective
+from mtlrepro.objectives.base import Objective
+from mtlrepro.objectives.losses import Losses
 from mtlrepro.tasks.base import full_precision
+
+FINAL = "final"
 
 
 class Supervised(Objective):
@@ -22,7 +25,12 @@ class Supervised(Objective):
     labels to the prediction's, follows the public reference implementation.
 
     Samples whose `labelled` is False are left out before the loss sees prediction or target.
+
+    Attributes:
+        intermediate: factor of the losses of all stages.
     """
+
+    intermediate: float = 1.0
 
     def forward(self, model: nn.Module, batch: Batch, progress: float) -> Losses:
         """Terms are `"final/<task>"` and `"<stage>/<task>"`, unweighted.
@@ -35,11 +43,12 @@ class Supervised(Objective):
 
     def losses(self, outputs: Outputs, batch: Batch) -> Losses:
         """The losses of what a model predicted for the batch's first view."""
-        everywhere = {"final": outputs.final} | outputs.stages
+        everywhere = {FINAL: outputs.final} | outputs.stages
         predicted = sorted({task for predictions in everywhere.values() for task in predictions})
         rows = {task: labelled_rows(task, batch) for task in predicted}
         terms: dict[str, Tensor] = {}
         weighted: list[Tensor] = []
+        tasks: dict[str, Tensor] = {}
         for stage, predictions in everywhere.items():
             for task, prediction in predictions.items():
                 if task not in self.tasks:
@@ -55,10 +64,14 @@ class Supervised(Objective):
                 loss = self.task_loss(task, upsample(prediction, target), target, len(batch.image))
                 terms[f"{stage}/{task}"] = loss.detach()
                 if len(target):
-                    weighted.append(self.weights[task] * loss)
+                    weighted.append(self.weights[task] * (1.0 if stage == FINAL else self.intermediate) * loss)
+                    if stage == FINAL:
+                        tasks[task] = weighted[-1]
         if not terms:
             raise SpecError("the model predicts nothing", field="final")
-        return Losses(sum(weighted[1:], weighted[0]) if weighted else batch.image.new_zeros(()), terms)
+        stages = weighted[len(tasks) :]
+        rest = sum(stages[1:], stages[0]) if stages else None
+        return Losses(sum(weighted[1:], weighted[0]) if weighted else batch.image.new_zeros(()), terms, tasks, rest)
 
     def task_loss(self, task: str, prediction: Tensor, target: Tensor, samples: int) -> Tensor:
         """One task's loss over its labelled samples: here a mean over all their valid pixels.

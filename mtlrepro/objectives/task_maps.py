@@ -19,8 +19,8 @@ from mtlrepro.errors import unknown
 from mtlrepro.models.norms import instance_norm, replace_norms
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.models.segnet import SegNetDecoder, SegNetEncoder, SegNetHead
-from mtlrepro.objectives.base import Losses
 from mtlrepro.objectives.consistency import MAPS, probabilities, squared
+from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.mtpsl import Form, label_classes
 from mtlrepro.objectives.numbers import check_numbers
 from mtlrepro.objectives.supervised import PartialSupervised, unlabelled
@@ -92,13 +92,12 @@ class TaskMaps(PartialSupervised):
         """Terms are those of the supervised loss and one a pair, `"<kind>/<source>/<target>"`, means over samples."""
         outputs = model(batch.image)
         losses = self.losses(outputs, batch)
-        total, terms = losses.total, dict(losses.terms)
         hidden = {task: unlabelled(task, batch) for task in outputs.final}
         for source, target in permutations(hidden, 2):
             for kind, (weight, values) in self.pair(source, target, outputs, batch, hidden).items():
                 term = values.sum() / len(batch.image)
-                total, terms[f"{kind}/{source}/{target}"] = total + weight * term, term.detach()
-        return Losses(total, terms)
+                losses = losses.plus(weight * term, {f"{kind}/{source}/{target}": term.detach()})
+        return losses
 
     @abstractmethod
     def pair(

@@ -17,6 +17,7 @@ from mtlrepro import data
 from mtlrepro.data.streams import UNLABELLED, val_source
 from mtlrepro.models import BACKBONES, MODELS
 from mtlrepro.objectives import OBJECTIVES
+from mtlrepro.objectives.weighting import WEIGHTINGS
 from mtlrepro.spec import ModelSpec, RunSpec, digest
 from mtlrepro.tasks import TASKS, make_tasks
 
@@ -36,6 +37,7 @@ def program_digest(spec: RunSpec) -> str:
     """
     objectives = [spec.objective.name, str(dict(spec.objective.options).get("base", spec.objective.name))]
     named = [*_model_targets(spec.model), *map(OBJECTIVES.target, objectives)]
+    named.append(WEIGHTINGS.target(spec.objective.weighting.name))
     datasets = (spec.data.name, spec.data.extra.name, spec.data.val_name)
     named += [TASKS.target(t) for t in (*spec.tasks, *_beside(spec))]
     named += [data.target(name) for name in datasets if name not in ("", UNLABELLED)]

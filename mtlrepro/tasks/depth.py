@@ -1,4 +1,5 @@
-"""Depth in metres or inverse depth: L1 loss on a linear output (MTI-Net, sec. 3.1), and DenseMTL's losses.
+"""Depth in metres or inverse depth: L1 loss on a linear output (MTI-Net, sec. 3.1), over all labels or, as in MT-CP's
+public reference implementation, over the near ones; and DenseMTL's losses.
 
 Labels, metrics and pictures are in metres whatever the loss; what a network's raw output is goes with the loss.
 """
@@ -17,7 +18,7 @@ from torch import Tensor
 from mtlrepro.data.surface import EVALUATED, INVERSE_RANGE, inverse_normalised
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.metrics.base import Metric
-from mtlrepro.metrics.depth import CappedDepth, InverseDepth, PooledDepth
+from mtlrepro.metrics.depth import CAP, CappedDepth, InverseDepth, PooledDepth
 from mtlrepro.metrics.depth_images import ImageDepth, ImageDepthMedian
 from mtlrepro.tasks.base import Loss, Task, absolute_error, average_values, full_precision, to_picture
 
@@ -30,6 +31,20 @@ that clamp predictions at 80 m do so themselves, and some scale them before."""
 
 DISPARITY = (0.1, 100.0)
 """Nearest and farthest metres that a disparity of 1 and of 0 stand for."""
+
+
+def near_pixels(target: Tensor, valid: Tensor) -> Tensor:
+    """Valid pixels whose label is nearer than `CAP` metres; compared in the label's own precision, as metrics do."""
+    return valid & (target < CAP)
+
+
+def near_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """|d̂ - d| in metres where the label is nearer than 6.5535 m, 0 elsewhere; an `ElementwiseLoss`.
+
+    The public reference implementation of MT-CP trains and evaluates (`depth/cap655@1`) without what is farther; the
+    paper (sec. 4.2) speaks of an L1 loss and of no limit.
+    """
+    return absolute_error(prediction, target, near_pixels(target, valid))
 
 
 def inverse_berhu(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -104,6 +119,7 @@ class Depth(Task):
     main_metric = "rmse"
     LOSSES = {
         "l1": Loss(absolute_error),
+        "l1_near": Loss(near_error, near_pixels),
         "inverse_berhu": Loss(
             inverse_berhu,
             everything,
@@ -130,7 +146,7 @@ class Depth(Task):
             SpecError: on an unknown loss, or one on metres where labels are inverse depth.
         """
         task = super().using(loss)
-        if self.info.inverse_depth and task.chosen.decode is not None:
+        if self.info.inverse_depth and loss != "l1":  # the only one without a unit
             problem = f"loss {loss!r} is of metres, and the labels of {self.info.name!r} are inverse depth"
             raise SpecError(problem, field=f"objective.losses.{self.name}", mend="Use 'l1'")
         return task

@@ -1,7 +1,8 @@
 """Surface normals, L1 loss on the normalised output (MTI-Net, sec. 3.1) or one minus the cosine (JTR, sec. 4.1).
 
 The L1 loss is a mean over components in MTI-Net's public reference implementation, and over pixels, three times as
-much, in those of ATRC and InvPT and so of the 3D-aware regularizer; all of them weigh it by 10.
+much, in those of ATRC and InvPT and so of the 3D-aware regularizer; all of them weigh it by 10. MT-CP (sec. 4.2) has
+the L1 loss on the normalised output, too; its public reference implementation has the squared error of the raw one.
 """
 
 from __future__ import annotations
@@ -44,6 +45,14 @@ def cosine_error(raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, 1 - (unit_vectors(raw) * target).sum(1, keepdim=True), 0.0)
 
 
+def squared_error(raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """(x - n)² of every component of the raw prediction x, not normalised, three values a pixel; an `ElementwiseLoss`.
+
+    The public reference implementation of MT-CP trains final predictions so.
+    """
+    return torch.where(valid, raw - target, 0.0).square()
+
+
 class Normals(Task):
     """Unit vectors in the camera frame, (0, 0, 0) invalid.
 
@@ -57,7 +66,12 @@ class Normals(Task):
     name = "normals"
     resampling = "bilinear"
     main_metric = "mean"
-    LOSSES = {"l1": Loss(vector_error), "cosine": Loss(cosine_error), "l1_sum": Loss(summed_error)}
+    LOSSES = {
+        "l1": Loss(vector_error),
+        "cosine": Loss(cosine_error),
+        "l1_sum": Loss(summed_error),
+        "squared": Loss(squared_error),
+    }
 
     @property
     def usual_channels(self) -> int:

@@ -16,7 +16,8 @@ from mtlrepro.engine import checkpoint
 from mtlrepro.engine.checkpoint import Position
 from mtlrepro.engine.optim import OPTIMIZERS, build_optimizer
 from mtlrepro.errors import StoreError
-from mtlrepro.objectives.base import Group, Losses, Objective
+from mtlrepro.objectives.base import Objective
+from mtlrepro.objectives.losses import Group, Losses
 from mtlrepro.spec import Recipe
 
 SPENT = {"train": 1.5, "steps": 1.25}
@@ -147,6 +148,18 @@ def test_a_network_starts_from_what_fits_of_another(tmp_path: Path) -> None:
         checkpoint.start(tmp_path / "c", nn.Conv2d(9, 9, 9), nn.Module(), (), ())
     with pytest.raises(StoreError, match="no checkpoint of a run that another one starts from"):
         checkpoint.start(tmp_path / "none", new, Owner(), (), ())
+
+
+def test_loss_weights_are_those_of_a_run_of_its_own(tmp_path: Path) -> None:
+    old, new = Owner(), Owner()
+    for owner, weight in ((old, 5.0), (new, 1.0)):
+        owner.weighting.register_buffer("history", torch.tensor(weight))
+    model = nn.Linear(2, 1)
+    checkpoint.save(tmp_path / "c", model, old, torch.optim.SGD(model.parameters(), 0.1), Position(3))
+    checkpoint.start(tmp_path / "c", model, new, ("depth",), ("depth",))
+    assert float(new.get_buffer("weighting.history")) == 1.0
+    checkpoint.load(tmp_path / "c", model, new)  # the same run goes on
+    assert float(new.get_buffer("weighting.history")) == 5.0
 
 
 def test_adam_state_is_stored_whole(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from mtlrepro.engine.optim import build_optimizer, learning_rate
 from mtlrepro.engine.train import LOG_LINES, Hooks, _check_losses, take_step, train
 from mtlrepro.errors import TrainingError
 from mtlrepro.models.outputs import Outputs
-from mtlrepro.objectives.base import Group, Losses, Objective
+from mtlrepro.objectives.base import Objective
+from mtlrepro.objectives.losses import Group, Losses
 from mtlrepro.spec import Recipe
 
 CPU = torch.device("cpu")

@@ -133,6 +133,21 @@ def test_vector_with_a_cap():
     assert list(got) == list(FIGURES)
 
 
+def test_vector_of_mt_cp():
+    rs = RandomState(31)
+    capped, pooled = CappedDepth(), PooledDepth()
+    for _ in range(2):
+        gt = rs.uniform(0.5, 9, (2, 1, 30, 40))
+        pred = gt + 0.4 * rs.standard_normal(gt.shape)
+        gt[rs.uniform(size=gt.shape) < 0.1] = 0
+        for metric in (capped, pooled):
+            metric.update(torch.from_numpy(pred.astype("float32")), torch.from_numpy(gt.astype("float32")))
+    assert (int(capped.state["pixels"]), int(pooled.state["pixels"])) == (3055, 4301)
+    assert capped.compute()["rmse"] == pytest.approx(0.4100683, abs=5e-8)
+    assert capped.compute()["log_rmse"] == pytest.approx(1.295003, abs=5e-7)
+    assert pooled.compute()["rmse"] == pytest.approx(0.4073035, abs=5e-8)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_cap_is_strict_and_on_the_label_alone(dtype):
     gt = np.array([[[6.5535, 6.5, 9.0, 0.0]]], dtype=dtype)

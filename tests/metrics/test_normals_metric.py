@@ -94,6 +94,29 @@ def test_vector_of_the_jtr_normals_meter():
     assert got == pytest.approx(want, rel=1e-7)
 
 
+@pytest.mark.parametrize("bits", [0, 8])
+def test_vector_of_mt_cp(bits):
+    rs = RandomState(32)
+    metric = PooledNormals()
+    for _ in range(2):
+        g = rs.standard_normal((2, 3, 30, 40))
+        g /= np.linalg.norm(g, axis=1, keepdims=True)
+        p = g + 0.3 * rs.standard_normal(g.shape)
+        g = np.where(rs.uniform(size=(2, 1, 30, 40)) < 0.1, 0, g)
+        p, g = torch.from_numpy(p.astype("float32")), torch.from_numpy(g.astype("float32"))
+        stored = torch.trunc((torch.nn.functional.normalize(p, dim=1) + 1) * 255 / 2)
+        metric.update(2 * stored / 255 - 1 if bits else p, g)
+    assert int(metric.state["pixels"]) == 4347
+    got = metric.compute()
+    if bits:
+        assert got["mean"] == pytest.approx(21.730636, abs=5e-6)
+        return
+    del got["rmse"]
+    want = wanted(21.732087, 19.905234, None, 20.0368, 58.2701, 77.8928)
+    assert got == pytest.approx({name: want[name] for name in got}, abs=5e-5)
+    assert got["mean"] == pytest.approx(want["mean"], abs=5e-7)
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 40))
 def test_against_brute_force(seed, pixels):

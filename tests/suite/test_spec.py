@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 from suite_fakes import make_spec
 
 from mtlrepro.errors import SpecError
-from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, ObjectiveSpec, Recipe, RunSpec, digest, fits, options
+from mtlrepro.spec import (
+    DataSpec,
+    ExtraData,
+    ModelSpec,
+    ObjectiveSpec,
+    Recipe,
+    RunSpec,
+    WeightingSpec,
+    digest,
+    fits,
+    options,
+)
 
 names = st.sampled_from(["semseg", "depth", "normals", "edges", "a", "b"])
 scalars = st.one_of(st.booleans(), st.integers(-5, 5), st.floats(-1e3, 1e3), st.text(max_size=3), st.none())
@@ -47,7 +58,8 @@ recipes = st.builds(
     extra=st.integers(0, 2),
     drop_last=st.booleans(),
 )
-objectives = st.builds(ObjectiveSpec, names, settings_, settings_, settings_)
+weightings = st.just(WeightingSpec()) | st.builds(WeightingSpec, names, settings_)
+objectives = st.builds(ObjectiveSpec, names, settings_, settings_, settings_, weightings)
 alone = st.builds(RunSpec, data, models, recipes, objectives)
 specs = st.builds(RunSpec, data, models, recipes, objectives, st.lists(alone, max_size=1).map(tuple))
 
@@ -92,7 +104,7 @@ def _variants(value: Any) -> list[Any]:
 def test_every_field_counts() -> None:
     spec = make_spec()
     hashes = [spec.hash(), *(v.hash() for v in _variants(spec))]
-    assert len(hashes) == 1 + (14 + 5) + 6 + 4 + 13 + 1
+    assert len(hashes) == 1 + (14 + 5) + 6 + (4 + 2) + 13 + 1
     assert len(set(hashes)) == len(hashes)
 
 
@@ -121,7 +133,7 @@ def test_fields_that_came_late_are_written_only_where_they_say_something() -> No
 def test_every_field_of_a_needed_run_counts() -> None:
     spec = dataclasses.replace(make_spec(), needs=(make_spec(lr=0.5),))
     variants = _variants(spec)
-    assert len(variants) == 2 * ((14 + 5) + 6 + 4 + 13 + 1)
+    assert len(variants) == 2 * ((14 + 5) + 6 + (4 + 2) + 13 + 1)
     hashes = [make_spec().hash(), spec.hash(), *(v.hash() for v in variants)]
     assert len(set(hashes)) == len(hashes)
 
@@ -179,6 +191,11 @@ def test_label_names_what_is_not_the_usual_objective_or_labelling() -> None:
     assert dataclasses.replace(spec, objective=jtr, data=data_).label == plain + "{variant=paper} jtr onelabel-50%"
     assert dataclasses.replace(spec, data=data_).label == plain + " onelabel-50%"
     assert dataclasses.replace(spec, data=dataclasses.replace(data_, labels="full")).label == plain + " -50%"
+
+
+def test_label_names_what_weighs_the_losses() -> None:
+    scheme = ObjectiveSpec(weighting=WeightingSpec("lps", options(kappa=7.5)))
+    assert dataclasses.replace(make_spec(), objective=scheme).label == "mtl/hrnet_nano[semseg+depth] lps,kappa=7.5"
 
 
 def test_label_names_a_second_stream_and_a_share_of_the_samples() -> None:

@@ -133,7 +133,7 @@ def test_disparity_is_decoded_between_a_tenth_and_a_hundred_metres():
 
 def test_inverse_depth_labels_have_no_loss_in_metres():
     info = DatasetInfo("street", ("depth",), inverse_depth=True)
-    for loss in ("inverse_berhu", "disparity"):
+    for loss in ("l1_near", "inverse_berhu", "disparity"):
         with pytest.raises(SpecError, match=r"losses\.depth: loss '.*' is of metres.*'street' are inverse depth.*'l1'"):
             make_tasks(["depth"], info, [("depth", loss)])
     assert make_tasks(["depth"], info, [("depth", "l1")])["depth"].loss_name == "l1"

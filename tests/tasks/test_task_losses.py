@@ -133,8 +133,8 @@ def test_the_first_loss_is_used_unless_another_is_asked_for():
         "semseg": ["cross_entropy"],
         "parts": ["cross_entropy"],
         "saliency": ["balanced_cross_entropy", "two_classes"],
-        "depth": ["l1", "inverse_berhu", "inverse_berhu_64", "disparity"],
-        "normals": ["l1", "cosine", "l1_sum"],
+        "depth": ["l1", "l1_near", "inverse_berhu", "inverse_berhu_64", "disparity"],
+        "normals": ["l1", "cosine", "l1_sum", "squared"],
         "edges": ["weighted_cross_entropy", "weighted_cross_entropy_80", "two_classes"],
         **{name: ["l1"] for name in MAPS},
     }
@@ -249,11 +249,13 @@ def two_logits(x, y):
 
 
 ORACLES = {  # of the valid pixels' predictions (N, C) and labels, in float64, and the number of all pixels
+    ("depth", "l1_near"): lambda x, y, n: (x - y).abs().mean(),
     ("depth", "inverse_berhu"): berhu,
     ("depth", "inverse_berhu_64"): lambda x, y, n: berhu(64 * x, y, n),
     ("depth", "disparity"): lambda x, y, n: (1 / (0.01 + 9.99 * x) - y).abs().mean(),
     ("normals", "l1"): lambda x, y, n: (x / x.square().sum(1, keepdim=True).sqrt() - y).abs().mean(),
     ("normals", "l1_sum"): lambda x, y, n: (x / x.square().sum(1, keepdim=True).sqrt() - y).abs().sum(1).mean(),
+    ("normals", "squared"): lambda x, y, n: (x - y).square().mean(),
     ("normals", "cosine"): lambda x, y, n: 1 - ((x * y).sum(1) / x.square().sum(1).sqrt()).mean(),
     ("saliency", "balanced_cross_entropy"): lambda x, y, n: entropy(x, y, 1 - y.double().mean()).mean(),
     ("saliency", "two_classes"): lambda x, y, n: entropy(x[:, 1:] - x[:, :1], y, 1 - y.double().mean()).mean(),
@@ -306,7 +308,9 @@ PERFECT = {  # raw predictions of a label
     "two_classes": lambda target, _: torch.cat([50 * (0.5 - target), 50 * (target - 0.5)], 1),
     "cosine": lambda target, _: 3 * target,
     "l1": lambda target, _: target.nan_to_num(5.0),
+    "l1_near": lambda target, _: target,
     "l1_sum": lambda target, _: 3 * target,
+    "squared": lambda target, _: target,
     "inverse_berhu": lambda target, _: 65536 / (100 * target + 1),
     "inverse_berhu_64": lambda target, _: 1024 / (100 * target + 1),
     "disparity": lambda target, _: (1 / target.clamp_min(0.1) - 0.01) / 9.99,

@@ -1,4 +1,4 @@
-"""Task weights that stay fixed over a run."""
+"""Task weights that stay as they are over a run: those of the paper or the user, 1 where nobody gives any."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from torch import Tensor, nn
+
 from mtlrepro.errors import SpecError, unknown
+from mtlrepro.objectives.losses import Losses
+from mtlrepro.objectives.weighting.base import Weighting
+
+
+class Fixed(Weighting):
+    """The objective's own total, with the fixed weights of the spec: the plain weighted sum."""
+
+    def forward(self, losses: Losses, model: nn.Module) -> Tensor:
+        """The total."""
+        return losses.total
 
 
 def fixed_weights(pairs: Iterable[tuple[str, Any]], tasks: Iterable[str]) -> dict[str, float]:
