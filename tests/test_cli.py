@@ -73,6 +73,10 @@ def test_list_names_panels_and_takes_them_as_patterns(capsys: pytest.CaptureFixt
         (["run", "dense_mtl/vkitti2/1", "--data-option", "policy=disjunct"], ["unknown split policy", "'disjoint'"]),
         (["run", "mti_net/7a", "--objective-option", "maps=all"], ["--objective-option", "Give it with --dataset"]),
         (["run", "--dataset", "scenes", "--objective-option", "maps"], ["'maps' is not NAME=VALUE", "maps=all"]),
+        (["run", "mti_net/7a", "--weighting", "lps"], ["--weighting", "Give it with --dataset"]),
+        (["run", "mti_net/7a", "--weighting-option", "kappa=2"], ["--weighting-option", "Give it with --dataset"]),
+        (["run", "--dataset", "scenes", "--weighting-option", "kappa"], ["'kappa' is not NAME=VALUE", "kappa=7.5"]),
+        (["run", "--dataset", "scenes", "--weighting", "lsp"], ["unknown weighting 'lsp'", "'lps'"]),
         (["report", "nowhere.json"], ["nowhere.json", "no such file"]),
         (["data", "info", "nyuv3"], ["nyuv3"]),
         (["list", "--suites", "nowhere"], ["nowhere", "no suites folder"]),
@@ -187,17 +191,20 @@ def test_compare_methods_on_a_dataset_of_ones_own(
         "6",
         "--batch",
         "4",
+        "--weighting",
+        "lps",
     ]
     folders = ["--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]
     code = main([*arguments, *folders])
     result = json.loads((tmp_path / "report" / "report.json").read_text())
     table = result["tables"][0]
-    assert [r["name"] for r in table["rows"]] == ["stl", "mtl"]
+    assert [r["name"] for r in table["rows"]] == ["stl", "mtl (lps)"]
     assert table["rows"][0]["delta"]["own"] == 0
     assert "own" in table["rows"][1]["delta"]
     assert len(result["runs"]) == 3
     verdicts = {c["verdict"] for r in table["rows"] for c in r["checks"]}
     assert code == (0 if verdicts <= {"PASS"} else 1)
+    assert len(list((tmp_path / "report" / "figures").glob("*-weights.png"))) == 1
     capsys.readouterr()
 
     assert main([*arguments, *folders]) == code

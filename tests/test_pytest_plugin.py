@@ -65,6 +65,9 @@ name = "Not written"
 cells = { dep = "0.500" }
 """
 
+READING = """
+    Row("Depth otherwise", (single("depth"),), reading_of="Depth network"),
+], missing="""
 PANELS_SUITE = """
 from mtlrepro.suite.table import Table
 
@@ -180,6 +183,23 @@ def test_a_row_trains_once_and_the_report_says_at_which_tier(project: Path) -> N
     second = json.loads((project / "report" / "report.json").read_text())
     assert [r["reused"] for r in second["runs"]] == [True]
     assert second["tables"][0]["rows"][0]["metrics"] == row["metrics"]
+
+    (project / "suites" / "mini" / "test_nyuv2_table_1.py").write_text(SUITE.replace("], missing=", READING))
+    third = run_pytest(project, "-n", "2", "-k", "Depth")
+    assert third.returncode == 0, third.stdout + third.stderr
+    assert "2 passed" in third.stdout
+    assert "Besides, 1 other reading of printed rows, which no paper prints: 0 at full, 1 at smoke" in third.stdout
+    report = json.loads((project / "report" / "report.json").read_text())
+    names = ["Depth network", "Depth otherwise"]
+    assert [(r["name"], r["origin"], r["source"]) for r in report["tables"][0]["rows"]] == [
+        (names[0], "run", ""),
+        (names[1], "reading", names[0]),
+    ]
+    assert [r["reused"] for r in report["runs"]] == [True]
+    checks = [c["kind"] for c in report["tables"][0]["rows"][1]["checks"]]
+    assert set(checks) == {"trivial"}  # held to the constant predictor, and to no printed cell
+    markdown = (project / "report" / "report.md").read_text()
+    assert "| Depth otherwise (another reading of Depth network, not printed) |" in markdown
 
 
 @pytest.mark.slow

@@ -41,20 +41,11 @@ class List(Verb):
             _print_cells(chosen, options.suites.resolve().parent / "expected")
             return 0
         if options.rows:
-            rows = [
-                [
-                    b.key,
-                    r.name,
-                    "\n".join(s.label for s in r.specs) or r.missing or "quoted",
-                    r.view,
-                    b.expected.row(r.name).origin,
-                ]
-                for b in chosen
-                for r in b.rows
-            ]
-            print(tabulate(rows, headers=["table", "row", "runs", "view", "origin"]))
+            _print_rows(chosen)
             return 0
-        tables = [[b.key, len(b.rows), len({s for r in b.rows for s in r.specs}), b.expected.caption] for b in chosen]
+        tables = [
+            [b.key, len(b.expected.rows), len({s for r in b.rows for s in r.specs}), b.expected.caption] for b in chosen
+        ]
         print(
             tabulate(tables, headers=["table", "rows", "distinct runs", "caption"], maxcolwidths=[None, None, None, 80])
         )
@@ -63,14 +54,30 @@ class List(Verb):
             from mtlrepro.metrics.protocols import PROTOCOLS
             from mtlrepro.models import BACKBONES, MODELS
             from mtlrepro.objectives import OBJECTIVES
+            from mtlrepro.objectives.weighting import WEIGHTINGS
             from mtlrepro.tasks import TASKS
 
             print()
-            for registry in (MODELS, BACKBONES, OBJECTIVES, DATASETS, TASKS):
+            for registry in (MODELS, BACKBONES, OBJECTIVES, WEIGHTINGS, DATASETS, TASKS):
                 print(f"{registry.kind}s: {', '.join(registry)}")
             for task, protocols in PROTOCOLS.items():
                 print(f"protocols of {task}: {', '.join(protocols)}")
         return 0
+
+
+def _print_rows(chosen: list[BoundTable]) -> None:
+    """The printed rows; below them those that are other readings of printed rows, if there are any."""
+    lines: dict[bool, list[list[str]]] = {False: [], True: []}
+    for bound in chosen:
+        for row in bound.rows:
+            line, runs = bound.line(row.name), "\n".join(s.label for s in row.specs) or row.missing or "quoted"
+            last = row.reading_of or line.origin
+            lines[bool(row.reading_of)].append([bound.key, row.name, runs, row.view, last])
+    heads = ["table", "row", "runs", "view"]
+    print(tabulate(lines[False], headers=[*heads, "origin"]))
+    if lines[True]:
+        print("\nNot printed, another reading of a printed row:\n")
+        print(tabulate(lines[True], headers=[*heads, "reading of"]))
 
 
 def _print_cells(chosen: list[BoundTable], root: Path) -> None:

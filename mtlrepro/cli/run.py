@@ -22,6 +22,7 @@ class Run(Verb):
   mtlrepro run --dataset street.toml --methods stl mtl mti_net --size 96x128 --epochs 8
   mtlrepro run --dataset street.toml --methods mti_net mti_net/aware3d --objective-option maps=all
   mtlrepro run --dataset street.toml --methods mtl/partial mtl/jtr --labels onelabel --augment flip_photo
+  mtlrepro run --dataset street.toml --methods stl mtl --weighting fixed dwa lps    which one fits my data
   mtlrepro run mti_net --tier smoke --seeds 3 && mtlrepro expected update    keep them as reference for regressions"""
 
     @staticmethod
@@ -61,6 +62,19 @@ class Run(Verb):
             metavar="NAME=VALUE",
             help="a setting of the methods' objectives, for all of them that have it; may be given several times",
         )
+        own.add_argument(
+            "--weighting",
+            nargs="+",
+            metavar="NAME",
+            help="loss weightings, such as fixed dwa lps: every method is trained under each of them (default: fixed)",
+        )
+        own.add_argument(
+            "--weighting-option",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="a setting of loss weightings, for all of them that have it; may be given several times",
+        )
         own.add_argument("--labels", default="full", help="partial labels, such as onelabel (default full)")
         own.add_argument("--tasks", nargs="+", help="main tasks (default: all tasks of the dataset)")
         own.add_argument("--aux", nargs="+", default=[], help="auxiliary tasks for methods that have a front-end")
@@ -88,21 +102,27 @@ class Run(Verb):
         from mtlrepro.progress import ProgressLine
         from mtlrepro.report import write_report
         from mtlrepro.report.headline import headline
-        from mtlrepro.suite.own import FLAG, Comparison, compare
+        from mtlrepro.suite.own import FLAG, WEIGHTING, WEIGHTING_FLAG, Comparison, compare
         from mtlrepro.suite.session import OWN_TIER, Options, Session
         from mtlrepro.suite.table import discover, select
         from mtlrepro.suite.variants import parse
 
         data_options = parse(options.data_option)
         objective_options = parse(options.objective_option, FLAG, "maps=all")
+        weighting_options = parse(options.weighting_option, WEIGHTING_FLAG, "kappa=7.5")
         if bool(options.dataset) == bool(options.tables):
             raise SpecError(
                 "nothing to run" if not options.dataset else "tables and --dataset together",
                 mend="Name tables, or give --dataset; see `mtlrepro run --help`",
             )
-        if objective_options and not options.dataset:
-            mend = "Give it with --dataset"
-            raise SpecError("settings of objectives are declared in tables", field=FLAG, mend=mend)
+        declared = {
+            FLAG: ("settings of objectives", objective_options),
+            WEIGHTING: ("loss weightings", options.weighting),
+            WEIGHTING_FLAG: ("settings of loss weightings", weighting_options),
+        }
+        for flag, (what, given) in declared.items():
+            if given and not options.dataset:
+                raise SpecError(f"{what} are declared in tables", field=flag, mend="Give it with --dataset")
         if options.dataset:
             c = Comparison(
                 dataset=options.dataset,
@@ -120,6 +140,8 @@ class Run(Verb):
                 loss_weights=tuple(_weight(w) for w in options.loss_weight),
                 evaluate_every=options.evaluate_every,
                 objective_options=objective_options,
+                weightings=tuple(options.weighting or ("fixed",)),
+                weighting_options=weighting_options,
             )
             tables, tier = [compare(c)], OWN_TIER
         else:

@@ -16,6 +16,7 @@ from mtlrepro.report.gallery import indices, sheet
 from mtlrepro.report.headline import Headline, headline
 from mtlrepro.report.page import Cell, Frame
 from mtlrepro.report.rundir import RunFiles, locate, read_run
+from mtlrepro.report.weights import weights
 from mtlrepro.suite.results import RowResult, RunInfo, SessionResult, TableResult
 
 GALLERY_BYTES = 3_600_000
@@ -41,6 +42,7 @@ class TableSection:
     footnote: str
     bars: Picture | None = None
     curves: Picture | None = None
+    weights: Picture | None = None
     gallery: list[Picture] = field(default_factory=list)
     curves_note: str = ""
     gallery_note: str = ""
@@ -58,7 +60,7 @@ class Content:
 
     def pictures(self) -> list[Picture]:
         """All figures, in order."""
-        return [p for s in self.sections for p in (s.bars, s.curves, *s.gallery) if p is not None]
+        return [p for s in self.sections for p in (s.bars, s.curves, s.weights, *s.gallery) if p is not None]
 
 
 def build(result: SessionResult, runs_root: Path) -> Content:
@@ -136,7 +138,7 @@ def _section(table: TableResult, number: int) -> TableSection:
 
 
 def _statements(table: TableResult) -> list[str]:
-    """Statistics of the table, reasons of registered deviations, sources of quoted rows, then its notes."""
+    """Statistics of the table, reasons of registered deviations, what quoted and unprinted rows are, then its notes."""
     lines = []
     checks = [*(c for row in table.rows for c in row.checks), *table.claims]
     if table.chance_failures:
@@ -155,7 +157,7 @@ def _statements(table: TableResult) -> list[str]:
             for c in row.checks
             if words.verdict(c) == "XFAIL"
         ]
-    return lines + _sources(table) + table.notes
+    return lines + _sources(table) + _readings(table) + table.notes
 
 
 def _sources(table: TableResult) -> list[str]:
@@ -163,15 +165,30 @@ def _sources(table: TableResult) -> list[str]:
     sources: dict[str, list[str]] = {}
     for row in table.rows:
         if words.is_copied(row):
-            sources.setdefault(words.source(row), []).append(row.name)
+            sources.setdefault(row.source, []).append(row.name)
     lines = [f"Quoted from {source}: {'; '.join(names)}." for source, names in sources.items()]
     both = [row.name for row in table.rows if words.is_copied(row) and row.tier is not None]
     text = "Quoted in print and run here, which stands beside the print and is not held to it"
     return [*lines, f"{text}: {'; '.join(both)}."] if both else lines
 
 
+def _readings(table: TableResult) -> list[str]:
+    """Which rows the paper does not print, and what their differences are."""
+    rows = [row for row in table.rows if words.is_reading(row)]
+    lines = [f"Not printed: {row.name}, another reading of {row.source}." for row in rows]
+    if any(row.beside for row in rows):
+        lines.append(
+            "The difference of such a row is that from the print of the row it reads otherwise: it shows which reading "
+            "is nearer, and no verdict follows from it."
+        )
+    return lines
+
+
 def _figures(sections: list[TableSection], runs: dict[str, RunInfo], files: dict[str, RunFiles]) -> None:
-    """Draw each run once: a row whose runs (and view) an earlier table showed is referred to there."""
+    """Draw each run once: a row whose runs (and view) an earlier table showed is referred to there.
+
+    Task weights alone are drawn in every table of a run, which may be the one that they are compared in.
+    """
     drawn: dict[tuple, str] = {}
     galleries: dict[frozenset, str] = {}
     width = _thumbnail(sections, files)
@@ -182,6 +199,7 @@ def _figures(sections: list[TableSection], runs: dict[str, RunInfo], files: dict
             section.bars = delta_bars(f"{section.slug}-delta", f"Δ_m, {name}{_tier_mark(rows, 'own')}", rows)
         fresh = _fresh(section, drawn)
         section.curves = curves(f"{section.slug}-curves", f"Training, {name}{_tier_mark(rows)}", fresh, runs, files)
+        section.weights = weights(f"{section.slug}-weights", f"Task weights, {name}{_tier_mark(rows)}", rows, files)
         if any(row.runs for row in fresh) and section.curves is None:
             section.curves_note = " ".join(
                 [section.curves_note, "No training curve: the runs left no training lines."]

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtlrepro.engine.evaluate import record_key
-from mtlrepro.report.figures import COLOURS, DASHES, FAINT, INK, Picture, literal, new_figure, to_png
+from mtlrepro.report.figures import COLOURS, DASHES, FAINT, INK, Picture, literal, new_figure, small_multiples, to_png
 from mtlrepro.report.rundir import RunFiles
 from mtlrepro.suite.figures import main_figure, usual_protocol
 from mtlrepro.suite.results import RowResult, RunInfo
 
-COLUMNS = 4
 POINTS = 400
 """Most points drawn of one curve; a panel is not wider in pixels."""
 
@@ -37,21 +36,13 @@ def curves(
     if not panels:
         return None
     panels += _metric_panels(rows, files)
-    columns = min(COLUMNS, len(panels))
-    lines_high = math.ceil(len(panels) / columns)
-    figure = new_figure(2.6 * columns + 0.4, 1.95 * lines_high + 0.55)
-    bottom, top = 0.5 / (1.95 * lines_high + 0.55), 1 - 0.62 / (1.95 * lines_high + 0.55)
-    figure.subplots_adjust(
-        left=0.5 / (2.6 * columns + 0.4), right=0.985, bottom=bottom, top=top, wspace=0.3, hspace=0.62
-    )
-    for i, (panel, ylabel, lines) in enumerate(panels):
-        axes = figure.add_subplot(lines_high, columns, i + 1)
-        _draw(axes, panel, ylabel, lines, last=i + columns >= len(panels))
-    figure.text(0.01, 0.99, literal(title), va="top", fontsize=9, fontweight="bold", color=INK)
+    figure, drawn = small_multiples(title, [(panel, ylabel) for panel, ylabel, _ in panels], "step")
+    for axes, (_, _, lines) in zip(drawn, panels, strict=True):
+        _draw(axes, lines)
     return Picture(name, f"{title}: {', '.join(p for p, _, _ in panels)}", to_png(figure))
 
 
-def _draw(axes: Any, title: str, ylabel: str, lines: list[Line], last: bool) -> None:
+def _draw(axes: Any, lines: list[Line]) -> None:
     for i, (label, x, y) in enumerate(lines):
         marker = "." if len(x) < 12 else ""
         style = DASHES[i // len(COLOURS) % len(DASHES)]
@@ -65,16 +56,6 @@ def _draw(axes: Any, title: str, ylabel: str, lines: list[Line], last: bool) -> 
             markersize=4,
             label=literal(label),
         )
-    axes.set_title(literal(title, 34), fontsize=8, loc="left", color=INK)
-    axes.tick_params(labelsize=6.5, colors=INK, length=2, pad=2)
-    axes.grid(color="#e4e7eb", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
-    if ylabel:
-        axes.set_ylabel(ylabel, fontsize=7, color=INK, labelpad=2)
-    if last:
-        axes.set_xlabel("step", fontsize=7, color=INK, labelpad=1)
     if len(lines) > 1:
         small = {"fontsize": 5.5, "ncols": 2} if len(lines) > 4 else {"fontsize": 6.5}
         axes.legend(frameon=False, handlelength=1.4, borderaxespad=0.1, labelspacing=0.2, columnspacing=0.8, **small)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 100
@@ -16,6 +19,8 @@ FAINT = "#9aa5b1"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7f6dbf")
 """Okabe and Ito's palette (told apart with colour-vision deficiencies), without its yellow."""
 DASHES = ("-", "--", ":")
+COLUMNS = 4
+"""Most panels beside each other."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,44 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
     return figure
+
+
+def small_multiples(
+    title: str, panels: Sequence[tuple[str, str]], xlabel: str, foot: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """A figure of small panels, at most `COLUMNS` beside each other, with everything but what they show.
+
+    Args:
+        title: of the figure.
+        panels: title and label of the y axis of each.
+        xlabel: label of the x axis, at the lowest panels.
+        foot: inches of room below them.
+
+    Returns:
+        The figure and the axes of its panels.
+    """
+    columns = min(COLUMNS, len(panels))
+    lines = math.ceil(len(panels) / columns)
+    width, height = 2.6 * columns + 0.4, 1.95 * lines + 0.55 + foot
+    figure = new_figure(width, height)
+    bottom, top = (0.5 + foot) / height, 1 - 0.62 / height
+    figure.subplots_adjust(left=0.5 / width, right=0.985, bottom=bottom, top=top, wspace=0.3, hspace=0.62)
+    drawn = []
+    for i, (heading, ylabel) in enumerate(panels):
+        axes = figure.add_subplot(lines, columns, i + 1)
+        axes.set_title(literal(heading, 34), fontsize=8, loc="left", color=INK)
+        axes.tick_params(labelsize=6.5, colors=INK, length=2, pad=2)
+        axes.grid(color="#e4e7eb", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(FAINT)
+        if ylabel:
+            axes.set_ylabel(ylabel, fontsize=7, color=INK, labelpad=2)
+        if i + columns >= len(panels):
+            axes.set_xlabel(xlabel, fontsize=7, color=INK, labelpad=1)
+        drawn.append(axes)
+    figure.text(0.01, 0.99, literal(title), va="top", fontsize=9, fontweight="bold", color=INK)
+    return figure, drawn
 
 
 def to_png(figure: Figure, colours: int = 0) -> bytes:

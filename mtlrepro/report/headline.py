@@ -94,8 +94,26 @@ def _tally(checks: list[Check]) -> str:
 
 
 def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
-    own = [row for row in rows if not words.is_quoted(row)]
-    counts = Counter(row.tier for row in own)
+    printed = [row for row in rows if not words.is_reading(row)]
+    own = [row for row in printed if not words.is_quoted(row)]
+    parts = _served(own)
+    if len(printed) > len(own):
+        parts.append(f"{len(printed) - len(own)} quoted by the authors from other work and not run")
+    tables = {(table.paper, table.table) for table in result.tables}
+    text = f"{words.plural(len(printed), 'row')} in {words.plural(len(tables), 'table')}: {', '.join(parts)}."
+    both = sum(words.is_copied(row) and row.tier is not None for row in printed)
+    are = f"{both} {'is' if both == 1 else 'are'}"
+    text += f" Of those that ran, {are} quoted in print: no run is held to those figures." if both else ""
+    readings = [row for row in rows if words.is_reading(row)]
+    if not readings:
+        return text
+    what = words.plural(len(readings), "other reading")
+    return f"{text} Besides, {what} of printed rows, which no paper prints: {', '.join(_served(readings))}."
+
+
+def _served(rows: list[RowResult]) -> list[str]:
+    """How many rows each tier served; that none was at full is said, too."""
+    counts = Counter(row.tier for row in rows)
     notes = {
         "smoke": " (small twins on synthetic scenes)",
         "bench": " (synthetic scenes)",
@@ -107,15 +125,7 @@ def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
         for tier in words.EVIDENCE
         if counts[tier] or (tier == "full" and not counts["own"])
     ]
-    if counts[None]:
-        parts.append(f"{counts[None]} without a result")
-    if len(rows) > len(own):
-        parts.append(f"{len(rows) - len(own)} quoted by the authors from other work and not run")
-    tables = {(table.paper, table.table) for table in result.tables}
-    text = f"{words.plural(len(rows), 'row')} in {words.plural(len(tables), 'table')}: {', '.join(parts)}."
-    both = sum(words.is_copied(row) and row.tier is not None for row in rows)
-    are = f"{both} {'is' if both == 1 else 'are'}"
-    return f"{text} Of those that ran, {are} quoted in print: no run is held to those figures." if both else text
+    return [*parts, f"{counts[None]} without a result"] if counts[None] else parts
 
 
 def _verdicts(checks: list[Check], verdicts: dict[str, int]) -> str:
@@ -151,12 +161,13 @@ def _not_run(result: SessionResult) -> list[Group]:
     for table in result.tables:
         for row in table.rows:
             name = f"{words.title(table)}: {row.name}"
+            what = "other reading" if words.is_reading(row) else "row"
             if words.is_quoted(row):
                 add("row quoted", "copied by the authors from other work; the table's section names the source", name)
             elif row.tier is None:
-                add("row not run", row.not_run or "no reason was recorded", name)
+                add(f"{what} not run", row.not_run or "no reason was recorded", name)
             elif row.not_run:
-                add(f"row not run above {row.tier}", row.not_run, name)
+                add(f"{what} not run above {row.tier}", row.not_run, name)
             later += [(c.verdict, c.reason, f"{name}: {c.subject}") for c in row.checks if c.reason != row.not_run]
         reasons = {row.not_run for row in table.rows}
         later += [

@@ -42,7 +42,7 @@ def _template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cells": cells, "data_uri": data_uri, "slug": words.slug}
+    environment.filters |= {"cells": cells, "data_uri": data_uri, "slug": words.slug, "mark": words.mark}
     environment.globals |= {"measured_label": words.MEASURED, "evidence": words.EVIDENCE, "bands": words.BANDS}
     return environment.get_template(name)
 

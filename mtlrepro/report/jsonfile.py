@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtlrepro.audit.items import KINDS, STATUSES
 from mtlrepro.errors import StoreError, unknown
-from mtlrepro.suite.results import SCHEMA_VERSION, TIERS, VERDICTS, Check, SessionResult
+from mtlrepro.suite.results import ORIGINS, SCHEMA_VERSION, TIERS, VERDICTS, Check, SessionResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,7 @@ _CHOICES = {
     "Check.verdict": VERDICTS,
     "Check.holm": VERDICTS,
     "Check.tier": TIERS,
+    "RowResult.origin": ORIGINS,
     "RowResult.tier": TIERS,
     "RunInfo.tier": TIERS,
     "Item.kind": KINDS,

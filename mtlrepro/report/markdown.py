@@ -73,7 +73,7 @@ def _section(section: TableSection) -> list[str]:
     lines += [""] if section.statements else []
     for frame in section.frames:
         lines += [f"### {frame.title}", "", *_long(frame)]
-    for picture, note in ((section.bars, ""), (section.curves, section.curves_note)):
+    for picture, note in ((section.bars, ""), (section.curves, section.curves_note), (section.weights, "")):
         lines += _picture(picture) + ([escape(note), ""] if note else [])
     for picture in section.gallery:
         lines += _picture(picture)

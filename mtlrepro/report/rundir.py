@@ -17,6 +17,7 @@ class RunFiles:
         steps: steps of the training lines.
         losses: total loss at `steps`.
         evaluations: (step, metric id with view -> figure), in order.
+        weightings: (finished epochs, series -> task -> value) of a loss weighting that changes, in order.
         result: `result.json`, empty if it cannot be read.
         pictures: file name -> path of its PNG pictures.
         problems: what is missing or damaged, as sentences.
@@ -26,6 +27,7 @@ class RunFiles:
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     evaluations: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    weightings: list[tuple[int, dict[str, dict[str, float]]]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Path] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -75,6 +77,9 @@ def _read_lines(run: RunFiles) -> None:
             step = int(entry["step"])
             if "eval" in entry:
                 run.evaluations.append((step, {str(k): float(v) for k, v in entry["eval"].items() if v is not None}))
+            elif "weighting" in entry:
+                series = {str(s): {str(t): float(v) for t, v in of.items()} for s, of in entry["weighting"].items()}
+                run.weightings.append((int(entry["epoch"]), series))
             elif "loss" in entry:
                 loss = float(entry["loss"])
                 run.steps.append(step)

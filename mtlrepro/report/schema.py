@@ -9,6 +9,7 @@ from typing import Any
 from mtlrepro.audit.items import Item
 from mtlrepro.expected.findings import Finding
 from mtlrepro.suite.results import (
+    ORIGINS,
     SCHEMA_VERSION,
     TIERS,
     VERDICTS,
@@ -42,7 +43,8 @@ dataclasses in `mtlrepro/suite/results.py` by `python -m mtlrepro.report.schema 
   errors that name the file and the field.
 - Keys marked *optional* may be left out; `null` is allowed where the type says so.
 - A number that JSON cannot write is one of the strings `"nan"`, `"inf"`, `"-inf"`.
-- Tiers: {", ".join(f"`{t}`" for t in TIERS)}. Verdicts: {", ".join(f"`{v}`" for v in VERDICTS)}.
+- Tiers: {", ".join(f"`{t}`" for t in TIERS)}. Verdicts: {", ".join(f"`{v}`" for v in VERDICTS)}. Origins of rows:
+  {", ".join(f"`{o}`" for o in ORIGINS)}.
 """
 
 

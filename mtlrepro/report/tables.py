@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from mtlrepro.expected.cells import parse
 from mtlrepro.report import words
 from mtlrepro.report.page import Cell
 from mtlrepro.suite.figures import better
@@ -32,14 +33,19 @@ def evidence(row: RowResult) -> str:
     if words.is_quoted(row):
         return "quoted"
     ran = row.tier or "not run"
-    return f"{ran}, print quoted" if words.is_copied(row) else ran
+    return ran + {"quoted": ", print quoted", "reading": ", not printed"}.get(row.origin, "")
+
+
+def named(row: RowResult) -> Any:
+    """A row's name; below it what it is, if it is not printed."""
+    return Cell(row.name, words.mark(row)) if words.is_reading(row) else row.name
 
 
 def printed_figures(table: TableResult) -> pd.DataFrame:
     """What the paper prints: one line a row, one column a printed column (and Δ_m where it is not a column)."""
     columns, extra = table.columns, _extra_delta(table, "paper")
     rows = [
-        [row.name, *(row.printed.get(c.key, NONE) for c in columns), *_delta_text(row, "paper", extra)]
+        [named(row), *(row.printed.get(c.key, NONE) for c in columns), *_delta_text(row, "paper", extra)]
         for row in table.rows
     ]
     names = ["Row", *(words.heading(c) for c in columns), *(["Δ_m [%] ↑"] if extra else [])]
@@ -49,7 +55,8 @@ def printed_figures(table: TableResult) -> pd.DataFrame:
 def measured_figures(table: TableResult) -> dict[str, pd.DataFrame]:
     """Tier -> what was measured there, strongest first, in the lines and columns of the printed table.
 
-    A compared cell carries its difference and verdict; any other cell is the bare figure.
+    A compared cell carries its difference and verdict, one of another reading the difference from the print of the
+    row that it reads otherwise; any other cell is the bare figure.
     """
     frames = {}
     for tier in words.EVIDENCE:
@@ -58,7 +65,7 @@ def measured_figures(table: TableResult) -> dict[str, pd.DataFrame]:
         deltas = [_delta_text(row, "own", extra) if row.tier == tier else [NONE] * extra for row in table.rows]
         if any(str(cell) != NONE for line in (*lines, *deltas) for cell in line):
             names = ["Row", *(words.heading(c) for c in table.columns), *(["Δ_m [%] ↑"] if extra else [])]
-            body = [[row.name, *line, *delta] for row, line, delta in zip(table.rows, lines, deltas, strict=True)]
+            body = [[named(row), *line, *delta] for row, line, delta in zip(table.rows, lines, deltas, strict=True)]
             frames[tier] = pd.DataFrame(body, columns=names, dtype=object)
     return frames
 
@@ -75,6 +82,8 @@ def _measured(table: TableResult, row: RowResult, index: int, tier: str) -> Any:
         text = words.measured(
             value, words.digits(column, [r.printed[column.key] for r in table.rows if column.key in r.printed])
         )
+    if value is not None and (beside := parse(row.beside.get(column.key, NONE))) is not None:
+        return Cell(text, words.number(value.mean - beside.value, signed=True))
     check = words.check_of(row, column)
     if check is None or not words.compared(check) or check.verdict not in words.DECIDED:
         return text
@@ -103,7 +112,7 @@ def row_checks(row: RowResult) -> Cell:
 def comparisons(table: TableResult) -> pd.DataFrame:
     """Every printed cell in long form. Difference, band and verdict stay empty where nothing was compared."""
     lines = []
-    for row in table.rows:
+    for row in (row for row in table.rows if not words.is_reading(row)):
         for column in table.columns:
             check, value = words.check_of(row, column), row.measured.get(column.key)
             if column.key not in row.printed and check is None and value is None:

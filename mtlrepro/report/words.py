@@ -82,7 +82,7 @@ def shown(check: Check) -> str:
 
 def is_copied(row: RowResult) -> bool:
     """True for a row whose printed figures the authors copied from another paper, whether it runs here or not."""
-    return row.origin.startswith("quoted")
+    return row.origin == "quoted"
 
 
 def is_quoted(row: RowResult) -> bool:
@@ -90,9 +90,14 @@ def is_quoted(row: RowResult) -> bool:
     return is_copied(row) and not (row.tier or row.runs or row.resources)
 
 
-def source(row: RowResult) -> str:
-    """Where the authors copied a row's printed figures from; "" for figures of their own."""
-    return row.origin.partition(": ")[2] if is_copied(row) else ""
+def is_reading(row: RowResult) -> bool:
+    """True for a row that is not printed: another reading of a printed row."""
+    return row.origin == "reading"
+
+
+def mark(row: RowResult) -> str:
+    """What a row that is not printed is; "" for a printed one."""
+    return f"another reading of {row.source}, not printed" if is_reading(row) else ""
 
 
 def is_delta(column: ColumnInfo) -> bool:

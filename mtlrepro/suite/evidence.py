@@ -185,8 +185,8 @@ class Evidence:
 
     def deltas(self, name: str, column: Column) -> dict[str, list[float]]:
         """Δ_m of a column per seed, against our own baseline's mean ("own") and against the printed one ("printed")."""
-        series, row = self.series(name), self.panel.row(name)
-        column = replace(column, over=self.panel.averaged(row, column))
+        series = self.series(name)
+        column = replace(column, over=self.panel.averaged(self.bound.counterpart(name), column))
         if any(m not in series for m in column.over):
             return {}
         baselines = {"own": self._own_baseline(name, column), "printed": self._printed_baseline(name, column)}
@@ -200,7 +200,7 @@ class Evidence:
 
     def _against_quoted(self, name: str, column: Column) -> bool:
         """Does the figure refer to a row that nobody runs? Then at full the printed one is what ours refers to too."""
-        service, place = self.rows[name].service, self.panel.reference(self.panel.row(name), column)
+        service, place = self.rows[name].service, self.panel.reference(self.bound.counterpart(name), column)
         return service.tier == "full" and not service.varied and place is not None and place.row.origin != "run"
 
     def _own_baseline(self, name: str, column: Column) -> dict[str, float] | None:
@@ -217,7 +217,7 @@ class Evidence:
         return means if all(0 < v < math.inf for v in means.values()) else None
 
     def _printed_baseline(self, name: str, column: Column) -> dict[str, float] | None:
-        place = self.panel.reference(self.panel.row(name), column)
+        place = self.panel.reference(self.bound.counterpart(name), column)
         values = trained(place.metrics()) if place else {}
         return {m: values[m] for m in column.over} if all(m in values for m in column.over) else None
 
@@ -226,10 +226,10 @@ class Evidence:
     def spread(self, column: Column) -> tuple[tuple[float, int] | None, str]:
         """Deviation of one run in the column's unit with its degrees of freedom, and where it comes from.
 
-        Pooled over the seeds of this panel's rows at the full tier and over the standard deviations that the paper
-        prints for the same figure on the same dataset.
+        Pooled over the seeds of this panel's printed rows at the full tier and over the standard deviations that the
+        paper prints for the same figure on the same dataset.
         """
-        shown = [r.name for r in self.panel.rows if r.name in self.rows]  # a reference has no line to refer from
+        shown = [r.name for r in self.panel.rows if r.name in self.rows]  # no reference, nor another reading: no line
         series = [self.column_series(n, column) for n in shown if self.rows[n].service.tier == "full"]
         own = stats.pooled(series)
         paper = printed_spread(self.panel, column)
@@ -251,7 +251,7 @@ class Evidence:
 
 def own_reference(bound: BoundTable, name: str, column: Column) -> tuple[str, str] | None:
     """Panel key and row name that a row's own Δ_m refers to: in this table, or a reference declared beside it."""
-    panel, row = bound.expected, bound.expected.row(name)
+    panel, row = bound.expected, bound.counterpart(name)
     places: list[Located | None] = [panel.reference(row, column), panel.reference(row)]
     for place in places:
         if place is not None and place.table is panel.printed:

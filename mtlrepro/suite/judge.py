@@ -25,7 +25,7 @@ OVER_CLASSES = ("semseg", "parts")
 
 
 def judge_table(evidence: Evidence) -> TableResult:
-    """Judge every selected row and claim of a panel, in printed order; Holm's adjustment is made over the panel."""
+    """Judge every selected row and claim of a panel, in its rows' order; Holm's adjustment is made over the panel."""
     panel = evidence.panel
     judge = _PanelJudge(evidence)
     result = TableResult(
@@ -34,11 +34,11 @@ def judge_table(evidence: Evidence) -> TableResult:
         dataset=panel.dataset,
         caption=panel.caption,
         columns=[ColumnInfo(c.key, c.title, c.unit, c.better, c.protocol) for c in panel.columns],
-        rows=[judge.row(r) for r in panel.rows if r.name in evidence.rows],
+        rows=[judge.row(evidence.bound.line(r.name)) for r in evidence.bound.rows if r.name in evidence.rows],
         baseline=panel.baseline,
         claims=[judge_claim(c, evidence) for c in panel.claims if c.row in evidence.rows],
         notes=list(panel.notes),
-        row_names=[r.name for r in panel.rows],
+        row_names=[r.name for r in evidence.bound.rows],
         panel=panel.key,
         findings=[f for f in load_findings(panel.file.parent.parent, panel.paper) if f.about(panel.table)],
         audit=[i for i in audit_panel(panel) if i.status in ("open", "explained")],
@@ -75,7 +75,7 @@ class _PanelJudge:
         measured = {c.key: v for c in self.panel.columns if (v := self.evidence.measured(name, c)) is not None}
         return RowResult(
             name=name,
-            origin="run" if line.origin == "run" else f"quoted: {line.source}",
+            origin=line.origin,
             tier=row.service.tier,
             runs=[r["key"] for r in records],
             printed={key: cell.text for key, cell in cells.items()},
@@ -90,7 +90,27 @@ class _PanelJudge:
             not_run=row.service.not_run,
             view=row.row.view,
             varied=row.service.varied,
+            source=line.source,
+            beside=self._beside(name),
         )
+
+    def _beside(self, name: str) -> dict[str, str]:
+        """Of another reading: the print of the row that it reads otherwise, where ours can be read beside it.
+
+        That is what the printed row is held to: exact counts, and trained figures at full of the printed experiment.
+        """
+        line, row = self.bound.counterpart(name), self.evidence.rows[name]
+        found = {}
+        for column in self.panel.columns if line.name != name else ():
+            cell = self.panel.cell(line, column)
+            if cell is None or cell.reasoned or column.key in line.set_aside or column.metric in TIMED:
+                continue
+            counted = column.metric in COUNTED
+            full = row.service.tier == "full" and not self.evidence.another(name, column)
+            same = self.panel.relative(name, column) == self.panel.relative(line.name, column)
+            if same and (counted or full) and self.evidence.measured(name, column) is not None:
+                found[column.key] = cell.text
+        return found
 
     def _delta(self, line: PrintedRow) -> dict[str, float]:
         if self.headline is None:

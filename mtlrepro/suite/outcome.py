@@ -25,7 +25,8 @@ def outcome(row: Row, result: RowResult, claims: list[Check], strict: bool = Fal
     """Judge a row by its own checks and the claims about it.
 
     Args:
-        row: as declared; a row without specs is quoted, or its method does not exist here yet.
+        row: as declared; a row without specs is quoted, or its method does not exist here yet. Another reading of a
+            printed row is held to its own checks alone.
         result: its result.
         claims: the table's claims about it.
         strict: IMPROVED fails too.
@@ -38,7 +39,8 @@ def outcome(row: Row, result: RowResult, claims: list[Check], strict: bool = Fal
         return Outcome([f"not served: {result.not_run}"])
     if all(c.verdict in GREY for c in checks):  # nothing was held to anything: that is not green
         reasons = sorted({f"{c.verdict}: {c.reason}" for c in checks if c.reason})
-        return Outcome([], f"nothing was decided: {'; '.join(reasons) or 'no figure'}")
+        nothing = f"another reading of {row.reading_of!r}, which is not printed" if row.reading_of else "no figure"
+        return Outcome([], f"nothing was decided: {'; '.join(reasons) or nothing}")
     fine = GREEN | GREY if strict else GREEN | GREY | {"IMPROVED"}
     return Outcome([describe(c) for c in checks if c.verdict not in fine])
 

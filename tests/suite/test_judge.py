@@ -203,7 +203,7 @@ def test_quoted_and_undeclared_rows() -> None:
     nothing = {n: RowEvidence(one.row(n), Service(None, (), r), [], []) for n, r in reasons.items()}
     result = judge_table(Evidence(one, nothing))
     quoted, missing = result.rows
-    assert quoted.origin == "quoted: Some other paper, Table 3"
+    assert (quoted.origin, quoted.source) == ("quoted", "Some other paper, Table 3")
     assert {(c.verdict, c.reason) for c in quoted.checks} == {("QUOTED", "Some other paper, Table 3")}
     assert {(c.verdict, c.reason) for c in missing.checks} == {("MISSING", "PAD-Net is not here yet")}
     assert result.notes[-1] == "MTL, Seg ↑: smudged"

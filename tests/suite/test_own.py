@@ -16,7 +16,7 @@ from evidence_fakes import reprinted
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.expected.schema import Place
 from mtlrepro.metrics.delta import delta_m
-from mtlrepro.spec import options
+from mtlrepro.spec import WeightingSpec, options
 from mtlrepro.suite import session
 from mtlrepro.suite.launch import Inline, Pool
 from mtlrepro.suite.own import Comparison, compare
@@ -188,6 +188,72 @@ def test_a_setting_that_no_objective_takes_is_told_before_anything_runs(
 def test_a_setting_of_methods_that_have_none_is_told(comparison: Comparison) -> None:
     with pytest.raises(SpecError, match="--objective-option: 'maps': no chosen objective has any setting"):
         changed(comparison, objective_options=options(maps="all"))
+
+
+# --- loss weightings --------------------------------------------------------------------------------------------------
+
+
+def test_a_row_a_method_and_weighting_but_one_for_single_task_networks(comparison: Comparison) -> None:
+    methods, weightings = ("stl", "mtl", "padnet/multi_scale"), ("fixed", "lps", "dwa", "lps")
+    bound = changed(comparison, methods=methods, weightings=weightings)
+    assert [r.name for r in bound.rows] == [
+        *("stl", "mtl", "mtl (lps)", "mtl (dwa)"),
+        *("padnet/multi_scale", "padnet/multi_scale (lps)", "padnet/multi_scale (dwa)"),
+    ]
+    schemes = {r.name: {s.objective.weighting.name for s in r.specs} for r in bound.rows}
+    assert schemes["stl"] == schemes["mtl"] == {"fixed"}
+    assert schemes["mtl (lps)"] == schemes["padnet/multi_scale (lps)"] == {"lps"}
+    assert bound.expected.baseline == "stl"
+    assert ", loss weighting fixed or lps or dwa: hrnet_nano" in bound.expected.caption
+    plain = changed(comparison, methods=methods)
+    assert all(plain.row(name).specs == bound.row(name).specs for name in methods)
+    assert "weighting" not in plain.expected.caption
+    assert changed(comparison, methods=("mtl",), weightings=("dwa",)).expected.baseline == "mtl (dwa)"
+
+
+def test_a_setting_of_weightings_goes_to_all_that_have_it(comparison: Comparison) -> None:
+    chosen = options(kappa=7.5)
+    bound = changed(comparison, weightings=("fixed", "lps", "dwa"), weighting_options=chosen)
+    found = {r.name: r.specs[0].objective.weighting for r in bound.rows}
+    assert found == {
+        "stl": WeightingSpec(),
+        "mtl": WeightingSpec(),
+        "mtl (lps)": WeightingSpec("lps", chosen),
+        "mtl (dwa)": WeightingSpec("dwa"),
+    }
+    assert ", kappa=7.5: hrnet_nano" in bound.expected.caption
+
+
+def test_teachers_have_nothing_to_weigh(comparison: Comparison) -> None:
+    bound = changed(comparison, methods=("mtl/must",), labels="onelabel", weightings=("uncertainty",))
+    (student,) = bound.row("mtl/must (uncertainty)").specs
+    assert student.objective.weighting == WeightingSpec("uncertainty")
+    assert {n.objective.weighting for n in student.needs} == {WeightingSpec()}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"weightings": ("lsp",)}, r"unknown weighting 'lsp'\. Did you mean 'lps'"),
+        (
+            {"weightings": ("lps", "dwa"), "weighting_options": options(kapa=1)},
+            r"--weighting-option: unknown setting of these weightings 'kapa'\. Did you mean 'kappa'",
+        ),
+        ({"weighting_options": options(kappa=1)}, "--weighting-option: 'kappa': no chosen weighting has any setting"),
+        ({"weightings": ("lps",), "weighting_options": options(kappa="wide")}, r"kappa.*'wide'"),
+        ({"weightings": ("lps",), "methods": ("stl",)}, "--weighting: every network has one task"),
+        (
+            {"weightings": ("lps",), "methods": ("mtl",), "tasks": ("depth",)},
+            "--weighting: every network has one task",
+        ),
+    ],
+)
+def test_a_weighting_that_does_not_fit_is_told_before_anything_runs(
+    values: dict[str, Any], says: str, comparison: Comparison
+) -> None:
+    with pytest.raises(SpecError, match=says) as caught:
+        changed(comparison, **values)
+    assert caught.value.mend
 
 
 # --- the whole way ----------------------------------------------------------------------------------------------------
