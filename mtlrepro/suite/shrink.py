@@ -19,6 +19,7 @@ SMOKE_BACKBONES = {
     "resnet101_os16": "resnet_nano_os16",
     "vit_b16": "vit_nano",
     "vit_l16": "vit_nano",
+    "mask2former_swin_s": "mask2former_nano",
 }
 SMOKE_POSE = {"resnet18": "resnet18_nano"}
 NARROW = options(widths=(8, 16, 16, 24, 24))
@@ -28,12 +29,15 @@ SMOKE_MODEL_OPTIONS: dict[str, Options] = {
     "three_ways": NARROW,
     "dense_mtl": NARROW,
     "invpt": options(width=24, prediction_width=8),
+    "mt_cp": options(narrowing=(1, 1)),
+    "mt_cp_single": options(narrowing=(1, 1)),
 }
 SMOKE_AUGMENT = {
     "flip_zoom": "flip",
     "crop_photo": "flip_photo",
     "flip_crop_photo": "flip_photo",
     "flip_cut": "flip",
+    "flip_rotate": "flip",
     "scale_flip_distort": "flip",
     "distort": "none",
 }
@@ -117,6 +121,7 @@ SMOKE_LR = {
     ("adam", True): 4e-3,
     ("adam_b98", False): 1e-3,
     ("adam_b98", True): 1e-3,
+    ("adamw", False): 3e-3,
     ("sgd", False): 2e-4,
     ("sgd", True): 5e-3,
 }
@@ -125,6 +130,10 @@ optimizer and whether gradients are clipped; one rate for encoder and heads, bot
 
 SMOKE_LR_FACTOR = {"atrc": 50.0}
 """Architecture -> factor of that: SGD's rate without clipping is for losses a hundred times as large as ATRC's."""
+
+SMOKE_SHORTER = {"mt_cp": (0.5, 1.25), "mt_cp_single": (0.5, 1.25)}
+"""Architecture -> factors of the number of samples and of epochs: its loss weights change with every epoch and look
+back at three of them, and its steps take long."""
 
 TWIN_ADVERSARY = 10.0
 """Factor of discriminators' rates at smoke and bench, where networks learn faster, too."""
@@ -165,7 +174,7 @@ SIZES = ("size", "resized")
 """Settings of readers that are a (height, width)."""
 
 BENCH_EPOCHS = 12
-BENCH_LR_FACTOR = {"adam": 10.0, "adam_b98": 10.0, "sgd": 1.0}
+BENCH_LR_FACTOR = {"adam": 10.0, "adam_b98": 10.0, "adamw": 10.0, "sgd": 1.0}
 """Bench runs are short, and start from random weights; ten times SGD's rates, which are high already, diverge. An
 encoder that the paper keeps frozen at its pretrained weights is trained."""
 
@@ -182,11 +191,12 @@ SMOKE_NARROWER = 16
 
 def smoke(spec: RunSpec) -> RunSpec:
     """The smoke twin: embedded scenes, small image, small networks from random weights, a few hundred steps."""
+    samples, epochs = SMOKE_SHORTER.get(spec.model.arch, (1, 1))
     return replace(
         spec,
-        data=_smoke_data(spec.data),
+        data=_smoke_data(spec.data, samples),
         model=_smoke_model(spec.model),
-        recipe=_smoke_recipe(spec.recipe, spec.data, SMOKE_LR_FACTOR.get(spec.model.arch, 1.0)),
+        recipe=_smoke_recipe(spec.recipe, spec.data, SMOKE_LR_FACTOR.get(spec.model.arch, 1.0), epochs),
         objective=_smoke_objective(spec.objective),
         needs=tuple(map(smoke, spec.needs)),
     )
@@ -269,9 +279,9 @@ def _embedded(data: DataSpec, table: Mapping[str, Scenes], train: int, val: int,
     )
 
 
-def _smoke_data(data: DataSpec) -> DataSpec:
+def _smoke_data(data: DataSpec, samples: float) -> DataSpec:
     twin: SmokeTwin = _known(SMOKE_DATA, data.name, "dataset")
-    small = _embedded(data, {name: t.scenes for name, t in SMOKE_DATA.items()}, twin.train, SMOKE_VAL)
+    small = _embedded(data, {name: t.scenes for name, t in SMOKE_DATA.items()}, round(samples * twin.train), SMOKE_VAL)
     augment = {spec: SMOKE_AUGMENT.get(spec, spec) for spec in (data.augment, data.extra.augment)}
     extra = replace(small.extra, augment=augment[data.extra.augment])
     return replace(small, size=twin.size, augment=augment[data.augment], extra=extra)
@@ -296,10 +306,10 @@ def _smoke_model(model: ModelSpec) -> ModelSpec:
     )
 
 
-def _smoke_recipe(recipe: Recipe, data: DataSpec, lr_factor: float) -> Recipe:
+def _smoke_recipe(recipe: Recipe, data: DataSpec, lr_factor: float, more: float) -> Recipe:
     twin: SmokeTwin = _known(SMOKE_DATA, data.name, "dataset")
     # As many steps however few samples are labelled or used.
-    epochs = round(twin.epochs * 100 / (100 - data.unlabelled) * 100 / data.percent)
+    epochs = round(more * twin.epochs * 100 / (100 - data.unlabelled) * 100 / data.percent)
     return replace(
         recipe,
         lr=lr_factor * twin.lr_factor * _known(SMOKE_LR, (recipe.optimizer, recipe.clip > 0), "optimizer"),
