@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+MOMENTUM = 0.01
+"""Of the batch norm in the gate of places, as published."""
+
 
 class CBAM(nn.Module):
     """Features times a gate in (0, 1) a channel, then times a gate in (0, 1) a place.
@@ -24,7 +27,12 @@ class CBAM(nn.Module):
         super().__init__()
         hidden = max(1, channels // reduction)
         self.channel = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
-        self.place = nn.Sequential(nn.Conv2d(2, 1, 7, padding=3, bias=False), nn.BatchNorm2d(1, momentum=0.01))
+        self.place = nn.Sequential(nn.Conv2d(2, 1, 7, padding=3, bias=False), nn.BatchNorm2d(1))
+        self.set_momentum(MOMENTUM)
+
+    def set_momentum(self, momentum: float) -> None:
+        """That of the batch norm in the gate of places."""
+        self.place.get_submodule("1").momentum = momentum  # type: ignore[assignment]
 
     def forward(self, features: Tensor) -> Tensor:
         """Gated features, of the shape (B, C, h, w) of the features."""

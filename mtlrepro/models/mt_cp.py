@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.base import Backbone
+from mtlrepro.models.cbam import CBAM, MOMENTUM
 from mtlrepro.models.coherence import CoherenceFusion
 from mtlrepro.models.feature_transformer import FeatureTransformer
 from mtlrepro.models.layers import resize
@@ -144,11 +145,13 @@ class MTCP(nn.Module):
             3.4); without it, they are made where the trace would start, and there are no intermediate predictions.
         heads: published set of prediction heads, "nyud" or "pascal".
         narrowing: see `NarrowingHead.parts`.
+        gate_momentum: of the batch norms in the gates (`CBAM`), above 0 and at most 1. At 0.01 their running averages
+            take some hundred steps to follow.
 
     Raises:
         SpecError: for a single task with coherence fusion, a backbone whose first map is not of stride 4 or of an odd
-            number of channels, an unknown set of heads, parts that are not two whole numbers, and for switches that are
-            not true or false.
+            number of channels, an unknown set of heads, parts that are not two whole numbers, a momentum out of range,
+            and for switches that are not true or false.
     """
 
     front_end: ClassVar[bool] = False
@@ -163,9 +166,12 @@ class MTCP(nn.Module):
         srm: bool = True,
         heads: str = "nyud",
         narrowing: tuple[int, int] = (2, 8),
+        gate_momentum: float = MOMENTUM,
     ):
         super().__init__()
         _check_backbone(backbone)
+        if isinstance(gate_momentum, bool) or not isinstance(gate_momentum, int | float) or not 0 < gate_momentum <= 1:
+            raise SpecError(f"cannot be {gate_momentum!r}", field="gate_momentum", mend="Give a number in (0, 1]")
         for name, switch in (("cfm", cfm), ("srm", srm)):
             if not isinstance(switch, bool):
                 raise SpecError(f"cannot be {switch!r}", field=name, mend="Give true or false")
@@ -187,6 +193,8 @@ class MTCP(nn.Module):
             }
         )
         self.heads = Heads({task: kinds[task].final.build(width, channels[task]) for task in main})
+        for gate in (module for module in self.modules() if isinstance(module, CBAM)):
+            gate.set_momentum(gate_momentum)
 
     def forward(self, image: Tensor) -> Outputs:
         """Predictions of an image (B, 3, H, W).

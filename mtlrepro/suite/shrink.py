@@ -29,7 +29,7 @@ SMOKE_MODEL_OPTIONS: dict[str, Options] = {
     "three_ways": NARROW,
     "dense_mtl": NARROW,
     "invpt": options(width=24, prediction_width=8),
-    "mt_cp": options(narrowing=(1, 1)),
+    "mt_cp": options(narrowing=(1, 1), gate_momentum=0.1),
     "mt_cp_single": options(narrowing=(1, 1)),
 }
 SMOKE_AUGMENT = {
@@ -131,9 +131,26 @@ optimizer and whether gradients are clipped; one rate for encoder and heads, bot
 SMOKE_LR_FACTOR = {"atrc": 50.0}
 """Architecture -> factor of that: SGD's rate without clipping is for losses a hundred times as large as ATRC's."""
 
-SMOKE_SHORTER = {"mt_cp": (0.5, 1.25), "mt_cp_single": (0.5, 1.25)}
-"""Architecture -> factors of the number of samples and of epochs: its loss weights change with every epoch and look
-back at three of them, and its steps take long."""
+
+@dataclass(frozen=True)
+class Pace:
+    """How a training of smoke runs differs from that of other networks' twins.
+
+    Attributes:
+        samples: factor of the number of training samples.
+        epochs: factor of the number of passes over them.
+        batch: images a step; 0 for as many as the paper and the dataset's twin allow.
+    """
+
+    samples: float = 1.0
+    epochs: float = 1.0
+    batch: int = 0
+
+
+MT_CP = Pace(samples=2 / 3, epochs=1.5, batch=4)
+SMOKE_PACE = {"mt_cp": MT_CP, "mt_cp_single": MT_CP}
+"""Architecture -> pace. MT-CP's loss weights change with every epoch and look back at three of them; from batches of
+two, as in the paper, running averages do not settle in a few hundred steps."""
 
 TWIN_ADVERSARY = 10.0
 """Factor of discriminators' rates at smoke and bench, where networks learn faster, too."""
@@ -191,12 +208,12 @@ SMOKE_NARROWER = 16
 
 def smoke(spec: RunSpec) -> RunSpec:
     """The smoke twin: embedded scenes, small image, small networks from random weights, a few hundred steps."""
-    samples, epochs = SMOKE_SHORTER.get(spec.model.arch, (1, 1))
+    pace = SMOKE_PACE.get(spec.model.arch, Pace())
     return replace(
         spec,
-        data=_smoke_data(spec.data, samples),
+        data=_smoke_data(spec.data, pace),
         model=_smoke_model(spec.model),
-        recipe=_smoke_recipe(spec.recipe, spec.data, SMOKE_LR_FACTOR.get(spec.model.arch, 1.0), epochs),
+        recipe=_smoke_recipe(spec.recipe, spec.data, SMOKE_LR_FACTOR.get(spec.model.arch, 1.0), pace),
         objective=_smoke_objective(spec.objective),
         needs=tuple(map(smoke, spec.needs)),
     )
@@ -279,9 +296,11 @@ def _embedded(data: DataSpec, table: Mapping[str, Scenes], train: int, val: int,
     )
 
 
-def _smoke_data(data: DataSpec, samples: float) -> DataSpec:
+def _smoke_data(data: DataSpec, pace: Pace) -> DataSpec:
     twin: SmokeTwin = _known(SMOKE_DATA, data.name, "dataset")
-    small = _embedded(data, {name: t.scenes for name, t in SMOKE_DATA.items()}, round(samples * twin.train), SMOKE_VAL)
+    small = _embedded(
+        data, {name: t.scenes for name, t in SMOKE_DATA.items()}, round(pace.samples * twin.train), SMOKE_VAL
+    )
     augment = {spec: SMOKE_AUGMENT.get(spec, spec) for spec in (data.augment, data.extra.augment)}
     extra = replace(small.extra, augment=augment[data.extra.augment])
     return replace(small, size=twin.size, augment=augment[data.augment], extra=extra)
@@ -306,17 +325,17 @@ def _smoke_model(model: ModelSpec) -> ModelSpec:
     )
 
 
-def _smoke_recipe(recipe: Recipe, data: DataSpec, lr_factor: float, more: float) -> Recipe:
+def _smoke_recipe(recipe: Recipe, data: DataSpec, lr_factor: float, pace: Pace) -> Recipe:
     twin: SmokeTwin = _known(SMOKE_DATA, data.name, "dataset")
     # As many steps however few samples are labelled or used.
-    epochs = round(more * twin.epochs * 100 / (100 - data.unlabelled) * 100 / data.percent)
+    epochs = round(pace.epochs * twin.epochs * 100 / (100 - data.unlabelled) * 100 / data.percent)
     return replace(
         recipe,
         lr=lr_factor * twin.lr_factor * _known(SMOKE_LR, (recipe.optimizer, recipe.clip > 0), "optimizer"),
         encoder_lr=None,
         steps=0,
         schedule=SMOKE_SCHEDULE,
-        batch=min(recipe.batch, twin.batch),
+        batch=pace.batch or min(recipe.batch, twin.batch),
         epochs=epochs,
         evaluate_every=min(recipe.evaluate_every, 1) * (epochs // 2),
     )

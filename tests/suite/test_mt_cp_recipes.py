@@ -76,7 +76,7 @@ def run(data: Facts, tasks: tuple[str, ...], arch: str, objective: str, **more: 
         "weights": dict.fromkeys(tasks, 1),
         "losses": {task: LOSSES[task] for task in tasks},
         "network": (arch, *BACKBONE),
-        "options": heads if single else {**heads, "cfm": True, "srm": True},
+        "options": heads if single else {**heads, "cfm": True, "srm": True, "gate_momentum": 0.01},
         "recipe": RECIPE,
         "objective": objective,
         "settings": {} if single else {"intermediate": 0.5, "cosine": 0.0},
@@ -88,7 +88,12 @@ def run(data: Facts, tasks: tuple[str, ...], arch: str, objective: str, **more: 
 
 def without(*modules: str) -> Facts:
     """MT-CP on NYUD-v2 without some of its modules."""
-    kept = {"heads": "nyud", "narrowing": (2, 8), **{module: module not in modules for module in ("cfm", "srm")}}
+    kept = {
+        "heads": "nyud",
+        "narrowing": (2, 8),
+        "gate_momentum": 0.01,
+        **{module: module not in modules for module in ("cfm", "srm")},
+    }
     return run(NYUD, ROOMS, "mt_cp", "coherence", options=kept)
 
 
@@ -337,6 +342,7 @@ def test_twins_learn_what_the_papers_runs_learn(tier: str) -> None:
         twin = twins[key]
         chosen = dict(twin.model.options)
         assert chosen.pop("narrowing", (1, 1)) == (1, 1)  # an eighth of so few channels is none to speak of
+        assert chosen.pop("gate_momentum", 0.1) == 0.1  # running averages that keep up with so few steps
         assert (twin.model.arch, chosen, twin.tasks) == (spec.model.arch, dict(spec.model.options), spec.tasks)
         assert twin.objective == spec.objective
         assert twin.recipe.optimizer == "adamw"
