@@ -1,6 +1,7 @@
 """pytest interface: a suite file's `TABLE` becomes one test a row; a report is left at the end.
 
 Options: --tier --seeds --data-root --data-option --runs --report --shard; pytest's own --strict makes IMPROVED fail.
+`-k "not reading"` leaves out the rows that are other readings of a printed one, `-k reading` selects them.
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ class RowItem(pytest.Item):
     def __init__(self, *, bound: BoundTable, row: Row, **kwargs: Any):
         super().__init__(**kwargs)
         self.bound, self.row = bound, row
+        if row.reading_of:
+            self.extra_keyword_matches.add("reading")
         self.outcome: RowResult | None = None
 
     def runtest(self) -> None:

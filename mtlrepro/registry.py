@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mtlrepro.errors import unknown
@@ -41,3 +42,9 @@ class Registry(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._targets)
+
+
+def option_names(entry: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the options of what a registry holds: the keyword-only parameters of its constructor."""
+    parameters = inspect.signature(entry).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)

@@ -96,7 +96,7 @@ class ModelSpec:
     Attributes:
         arch: architecture key (`mtlrepro.models.MODELS`).
         backbone: backbone key (`mtlrepro.models.backbones.BACKBONES`).
-        weights: pinned timm tag of the backbone's initial weights, None for random initialisation.
+        weights: pinned tag of the backbone's initial weights, None for random initialisation.
         main: tasks that are predicted at the end and evaluated.
         aux: tasks predicted by the front-end (contains `main`); empty for models without one.
         options: keyword arguments of the architecture.
@@ -207,7 +207,7 @@ class RunSpec:
         m, o, d = self.model, self.objective, self.data
         tasks = "+".join(m.main)
         extra = [t for t in m.aux if t not in m.main]
-        opts = ",".join(f"{k}={v}" for k, v in (*m.options, *o.options))
+        opts = ",".join(f"{k}={v}" for k, v in (*m.options, *o.options, *o.losses))
         scheme = ",".join([o.weighting.name, *(f"{k}={v}" for k, v in o.weighting.options)])
         labels = (d.labels if d.labels != "full" else "") + (f"-{d.unlabelled}%" if d.unlabelled else "")
         where = f" {d.name} → {d.val_name}" if d.val_name else ""

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from mtlrepro.cli import VERBS, main
+from mtlrepro.errors import MissingExtra
+from mtlrepro.profiling import cost
+from mtlrepro.profiling.cost import Cost
 from mtlrepro.suite import session
 from mtlrepro.suite.launch import CostJob, Inline
 
@@ -108,6 +111,31 @@ def test_profile_counts_the_paper_exact_models(capsys: pytest.CaptureFixture[str
     ):
         assert figure in text
     assert "upsample_bilinear2d" in text
+
+
+def test_profile_tells_what_lacks_an_extra_and_counts_the_rest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[str] = []
+
+    def stand_in(model: Any, *_: object) -> Cost:
+        if model.backbone.startswith("mask2former"):
+            raise MissingExtra("Mask2Former needs transformers", mend='pip install "mtlrepro[mtcp]"')
+        calls.append(model.arch)
+        return Cost(7, 10**9, {}, {f"operator_{len(calls)}": 1}, 0)
+
+    monkeypatch.setattr(cost, "model_cost", stand_in)
+    assert main(["profile", "dense_mtl/1", "mt_cp/3"]) == 1
+    lines, _, uncounted = capsys.readouterr().out.partition("\noperators that are not counted (calls):\n")
+    head, _, *body = lines.splitlines()
+    assert head.split() == ["network", "params", "GMAC", "not", "counted"]
+    lacking = [line for line in body if "Mask2Former needs transformers. pip install" in line]
+    assert len(lacking) == 7
+    assert len(body) - len(lacking) == len(calls) == 33
+    assert len({line.split("  ")[0] for line in body}) < len(body)  # networks of one label, and of other datasets
+    assert [line.rpartition(": ")[2] for line in uncounted.splitlines()] == [f"operator_{i} 1" for i in range(1, 34)]
+    assert main(["profile", "mt_cp/4"]) == 1
+    assert "operators that are not counted" not in capsys.readouterr().out
 
 
 class Counts:

@@ -143,11 +143,15 @@ def run_pytest(project: Path, *arguments: str, **env: str) -> subprocess.Complet
 
 
 def test_ids_carry_paper_dataset_table_and_row(project: Path) -> None:
-    done = run_pytest(project, "--collect-only", "-q")
+    suite = project / "suites" / "mini" / "test_nyuv2_table_1.py"
+    suite.write_text(suite.read_text().replace("], missing=", READING))
+    done = run_pytest(project, "--collect-only", "-q", "-k", "not reading")
     assert "suites/mini/test_nyuv2_table_1.py::mini-nyuv2-table_1[Depth network]" in done.stdout
-    assert "3 tests collected" in done.stdout
-    chosen = run_pytest(project, "--collect-only", "-q", "-k", "nyuv2 and table_1 and Copied")
-    assert "1/3 tests collected" in chosen.stdout
+    assert "[Depth otherwise]" not in done.stdout
+    assert "3/4 tests collected" in done.stdout
+    chosen = run_pytest(project, "--collect-only", "-q", "-k", "nyuv2 and table_1 and Copied or reading")
+    assert "[Depth otherwise]" in chosen.stdout
+    assert "2/4 tests collected" in chosen.stdout
     assert not (project / "runs").exists(), "collecting must not run anything"
 
 

@@ -30,7 +30,12 @@ class Expected(Verb):
         export = actions.add_parser("export", help="a table as CSV, LaTeX or Markdown, printed beside measured")
         export.add_argument("table", metavar="TABLE", help="paper/table, for example mti_net/2a")
         export.add_argument("--format", choices=("csv", "latex", "markdown"), default="csv", help="default csv")
-        export.add_argument("--report", type=Path, default=None, help="report.json with measured figures")
+        export.add_argument(
+            "--report",
+            type=Path,
+            default=None,
+            help="report.json with measured figures, and with other readings of printed rows",
+        )
         export.add_argument("--out", type=Path, default=None, metavar="FILE", help="default: standard output")
         add_expected(export)
 

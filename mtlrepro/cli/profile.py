@@ -8,7 +8,7 @@ from dataclasses import replace
 from tabulate import tabulate
 
 from mtlrepro.cli.base import Verb, add_suites
-from mtlrepro.errors import SpecError
+from mtlrepro.errors import MissingExtra, SpecError
 
 
 class Profile(Verb):
@@ -47,28 +47,37 @@ class Profile(Verb):
         }
         if not specs:
             raise SpecError("no row of these tables has a network here", mend="See `mtlrepro list --rows`")
-        lines, uncounted = [], {}
+        lines, uncounted, lacking = [], [], False
         for spec in specs:
             tasks = make_tasks(spec.tasks, dataset_info(spec.data.name, spec.data.options), spec.objective.losses)
             channels = {name: task.channels for name, task in tasks.items()}
             model = replace(spec.model, weights=None)
-            cost = model_cost(model, channels, spec.data.size)
+            try:
+                cost = model_cost(model, channels, spec.data.size)
+            except MissingExtra as error:
+                lines.append({"network": spec.label, "not counted": str(error)})
+                lacking = True
+                continue
             line = {"network": spec.label, "params": f"{cost.params:,}", "GMAC": f"{cost.macs / 1e9:.3f}"}
-            uncounted[spec.label] = cost.uncounted
+            operators = cost.uncounted
             if options.fvcore:
                 every = fvcore_cost(model, channels, spec.data.size)
                 line["all-op G"] = f"{every.macs / 1e9:.3f}"
-                uncounted[spec.label] = every.uncounted
+                operators = every.uncounted
             if options.steps:
                 speed = time_steps(bench(spec), Machine(options.device), options.steps)
                 line |= {"step ms": f"{speed['step_ms']:.1f}", "images/s": f"{speed['images_per_s']:.1f}"}
                 if "vram_bytes" in speed:
                     line["VRAM GiB"] = f"{speed['vram_bytes'] / 2**30:.2f}"
             lines.append(line)
-        print(
-            tabulate(lines, headers="keys", disable_numparse=True, colalign=("left", *["right"] * (len(lines[0]) - 1)))
-        )
-        print("\noperators that are not counted (calls):")
-        for label, operators in uncounted.items():
+            uncounted.append((spec.label, operators))
+        found = dict.fromkeys(name for line in lines for name in line)
+        names = sorted(found, key=lambda name: name == "not counted")  # that one last, wherever it came up
+        body = [[line.get(name, "") for name in names] for line in lines]
+        sides = ["left" if name in ("network", "not counted") else "right" for name in names]
+        print(tabulate(body, headers=names, disable_numparse=True, colalign=sides))
+        if uncounted:
+            print("\noperators that are not counted (calls):")
+        for label, operators in uncounted:
             print(f"  {label}: " + ", ".join(f"{name} {calls}" for name, calls in sorted(operators.items())))
-        return 0
+        return int(lacking)

@@ -53,7 +53,8 @@ class Run(Verb):
             "--methods",
             nargs="+",
             default=["stl", "mtl", "mti_net"],
-            help="architectures, or ARCH/OBJECTIVE such as mtl/jtr (default: stl mtl mti_net)",
+            help="architectures, or ARCH/OBJECTIVE such as mtl/jtr (default: stl mtl mti_net); Δ_m is against stl, "
+            "else against the first single-task network, else against the first of all",
         )
         own.add_argument(
             "--objective-option",
@@ -81,7 +82,9 @@ class Run(Verb):
         own.add_argument(
             "--backbone", default="hrnet_nano", help="backbone (default hrnet_nano; `mtlrepro list` names all)"
         )
-        own.add_argument("--weights", help="pinned timm tag of the backbone's weights (default: random)")
+        own.add_argument(
+            "--weights", help="tag of the backbone's pinned weights, of timm or of a hub repository (default: random)"
+        )
         own.add_argument(
             "--size", type=size, default=(96, 128), metavar="HxW", help="network input size (default 96x128)"
         )

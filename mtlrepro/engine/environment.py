@@ -26,8 +26,9 @@ def environment() -> dict[str, str]:
     """Flat name -> text: Python, packages, CPU, GPU, operating system, and the program's commit if it is a checkout."""
     env = {"mtlrepro": mtlrepro.__version__, "python": platform.python_version()}
     env |= {name: importlib.metadata.version(name) for name in PACKAGES}
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        env |= {name: importlib.metadata.version(name) for name in EXTRAS}
+    for name in EXTRAS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            env[name] = importlib.metadata.version(name)
     env |= {"os": f"{platform.system()} {platform.release()}", "cpu": _cpu(), "cores": str(os.cpu_count())}
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     env["gpu"] = ", ".join(gpus) or "none"

@@ -191,6 +191,9 @@ def _group(parameters: Sequence[nn.Parameter], recipe: Recipe, group: Group | No
     schedule = SCHEDULES[group.schedule] if group.schedule else None
     if group.period is not None:
         schedule = partial(halve, period=group.period)
+    if group.lr is not None and not recipe.lr:
+        problem = "a rate of 0, which one that an objective or a weighting sets is no multiple of"
+        raise SpecError(problem, field="recipe.lr", mend="Give a rate above 0")
     factor = group.lr_factor if group.lr is None else group.lr / recipe.lr
     return {"params": list(parameters), "lr_factor": factor, "schedule": schedule}
 

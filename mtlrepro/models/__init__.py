@@ -6,13 +6,12 @@ names it, so that a run depends on no more code than it uses.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.backbones import BACKBONES
-from mtlrepro.registry import Registry
+from mtlrepro.registry import Registry, option_names
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,15 +60,20 @@ def build_model(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, i
         DataError: if the weights cannot be found or do not fit the backbone.
     """
     architecture, tasks = _checked(spec, channels)
-    config = BACKBONES[spec.backbone]
-    if spec.weights is not None and spec.weights not in config.weights:
-        raise unknown(f"weights tag of backbone {spec.backbone}", spec.weights, config.weights, field="model.weights")
-    model = architecture(config.build(size=size), *tasks, channels, **dict(spec.options))
+    check_weights(spec)
+    model = architecture(BACKBONES[spec.backbone].build(size=size), *tasks, channels, **dict(spec.options))
     if spec.weights is not None:
         from mtlrepro.models.weights import load_weights
 
         model.backbone.weights_report = load_weights(model.backbone, spec.weights)
     return model
+
+
+def check_weights(spec: ModelSpec) -> None:
+    """Raise a `SpecError` for a weights tag that is none of the backbone's; no file is looked for."""
+    tags = BACKBONES[spec.backbone].weights
+    if spec.weights is not None and spec.weights not in tags:
+        raise unknown(f"weights tag of backbone {spec.backbone}", spec.weights, tags, field="model.weights")
 
 
 def build_decoder(spec: ModelSpec, channels: Mapping[str, int], backbone: Backbone) -> nn.Module:
@@ -103,8 +107,7 @@ def build_decoder(spec: ModelSpec, channels: Mapping[str, int], backbone: Backbo
 def _checked(spec: ModelSpec, channels: Mapping[str, int]) -> tuple[Any, tuple[tuple[str, ...], ...]]:
     """The architecture's class and its task arguments; raises a `SpecError` for options and tasks that do not fit."""
     architecture = MODELS[spec.arch]
-    parameters = inspect.signature(architecture).parameters.values()
-    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    known = option_names(architecture)
     for name, _ in spec.options:
         if name not in known:
             raise unknown(f"option of architecture {spec.arch}", name, known, field="model.options")

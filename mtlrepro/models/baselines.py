@@ -24,6 +24,7 @@ class MultiTask(nn.Module):
     """
 
     front_end: ClassVar[bool] = False
+    single_task: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone, main: Sequence[str], channels: Mapping[str, int]):
         super().__init__()
@@ -43,6 +44,8 @@ class SingleTask(MultiTask):
     Raises:
         SpecError: for more than one task.
     """
+
+    single_task: ClassVar[bool] = True
 
     def __init__(self, backbone: Backbone, main: Sequence[str], channels: Mapping[str, int]):
         if len(main) != 1:

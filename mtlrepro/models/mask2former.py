@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from mtlrepro.errors import MissingExtra, SpecError
+from mtlrepro.errors import DataError, MissingExtra, SpecError
 from mtlrepro.models.deformable import DeformableAttention
 
 if TYPE_CHECKING:
@@ -202,11 +202,18 @@ class Mask2Former(nn.Module):
         return [shared_representation(found.pixel_decoder_last_hidden_state, found.masks_queries_logits[-1])]
 
     def adapt(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A checkpoint's tensors as this network has them: under its names, without what it has no use for."""
+        """A checkpoint's tensors as this network has them: under its names, without what it has no use for.
+
+        Raises:
+            DataError: if a tensor is there under the names of two versions.
+        """
         own = {canonical(name): name for name in self.state_dict()}
-        kept = {}
+        kept: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             same = canonical(name)
+            if own.get(same) in kept:
+                mend = "Use the checkpoint as it is published"
+                raise DataError("tensor is there twice, under the names of two versions", field=name, mend=mend)
             if same in own or not LEFT_OUT.search(same):
                 kept[own.get(same, name)] = tensor
         return kept

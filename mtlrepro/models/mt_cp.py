@@ -237,6 +237,7 @@ class SingleMTCP(nn.Module):
     """
 
     front_end: ClassVar[bool] = False
+    single_task: ClassVar[bool] = True
 
     def __init__(
         self,

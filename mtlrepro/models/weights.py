@@ -71,7 +71,10 @@ def load_weights(backbone: nn.Module, tag: str, folder: str | Path | None = None
     folder = folder or os.environ.get(FOLDER_VARIABLE)
     source, tensors = _from_folder(tag, Path(folder)) if folder else _from_hub(tag)
     adapt: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = getattr(backbone, "adapt", without_head)
-    kept = adapt(tensors)
+    try:
+        kept = adapt(tensors)
+    except DataError as error:
+        raise DataError(error.problem, file=source, field=error.field, mend=error.mend) from error
     state = backbone.state_dict()
     missing = [name for name in state if name not in kept and not name.endswith(COUNTER)]
     mend = f"Replace it by the checkpoint of {tag}"

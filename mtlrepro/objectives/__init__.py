@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,9 @@ from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models import build_decoder
 from mtlrepro.objectives.base import Objective
 from mtlrepro.objectives.losses import Group, Losses
-from mtlrepro.objectives.weighting import build_weighting
+from mtlrepro.objectives.weighting import FIXED, build_weighting
 from mtlrepro.objectives.weighting.fixed import fixed_weights
-from mtlrepro.registry import Registry
+from mtlrepro.registry import Registry, option_names
 from mtlrepro.tasks.base import Task
 
 if TYPE_CHECKING:  # imports go down only, and specs live above
@@ -58,8 +57,7 @@ def build_objective(spec: ObjectiveSpec, tasks: Mapping[str, Task], features: Se
     """
     cls = OBJECTIVES[spec.name]
     options = dict(spec.options)
-    parameters = inspect.signature(cls).parameters.values()
-    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    known = option_names(cls)
     for name in options:
         if name not in known:
             raise unknown(f"option of objective {spec.name!r}:", name, known, field="objective.options")
@@ -84,7 +82,12 @@ def attached_objective(spec: RunSpec, tasks: Mapping[str, Task], model: Any) -> 
         SpecError: as `build_objective` and `mtlrepro.objectives.weighting.build_weighting`.
     """
     objective = build_objective(spec.objective, tasks, model.backbone.channels)
-    objective.weighting = build_weighting(spec.objective.weighting, {name: tasks[name] for name in spec.model.main})
+    weighting, weights = spec.objective.weighting, objective.weights
+    for name in spec.model.main:
+        if weighting.name != FIXED and not weights[name]:
+            mend = f"Leave the task out, give it a weight above 0, or use weighting {FIXED!r}"
+            raise SpecError("a loss without weight cannot be weighed", field=f"objective.weights.{name}", mend=mend)
+    objective.weighting = build_weighting(weighting, {name: tasks[name] for name in spec.model.main})
     channels = {name: task.channels for name, task in tasks.items()}
     objective.attach(partial(build_decoder, spec.model, channels, model.backbone))
     return objective

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtlrepro.data.sample import Batch
 from mtlrepro.errors import SpecError
-from mtlrepro.models.coherence import branch_distance
+from mtlrepro.models.coherence import CoherenceFusion, branch_distance
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.numbers import check_numbers
@@ -52,7 +53,22 @@ class Coherence(Supervised):
     ):
         super().__init__(tasks, weights, features)
         check_numbers(intermediate=intermediate, cosine=cosine)
-        self.intermediate, self.cosine = intermediate, cosine
+        self.intermediate, self.cosine = float(intermediate), float(cosine)
+
+    def attach(self, decoder: Callable[[], nn.Module]) -> None:
+        """Look whether there are branches to draw together, where that is asked for; nothing is taken.
+
+        Raises:
+            SpecError: if the cosine distances count and the model has no fusion modules.
+        """
+        if not self.cosine:
+            return
+        modules: list[nn.Module] = []
+        # On the meta device, so that no random number is drawn; a decoder that cannot stand alone has no branches.
+        with suppress(SpecError), torch.device("meta"):
+            modules = list(decoder().modules())
+        if not any(isinstance(module, CoherenceFusion) for module in modules):
+            raise _no_branches()
 
     def losses(self, outputs: Outputs, batch: Batch) -> Losses:
         """The losses of what a model predicted for the batch's first view.
@@ -61,7 +77,7 @@ class Coherence(Supervised):
         unweighted.
 
         Raises:
-            SpecError: if the cosine distances count and the model has no fusion modules; or see `Supervised`.
+            SpecError: if the cosine distances count and the model's outputs hold no branches; or see `Supervised`.
         """
         losses = super().losses(outputs, batch)
         if not self.cosine:
@@ -78,7 +94,11 @@ def cosine_distances(outputs: Outputs) -> dict[str, Tensor]:
         SpecError: if the model's outputs hold no such branches.
     """
     if not outputs.pairs:
-        problem = "the model has no coherence fusion modules whose branches could be drawn together"
-        mend = "Leave it 0, or choose the network 'mt_cp' with its option cfm=true"
-        raise SpecError(problem, field="objective.options.cosine", mend=mend)
+        raise _no_branches()
     return {task: branch_distance(own, others) for task, (own, others) in outputs.pairs.items()}
+
+
+def _no_branches() -> SpecError:
+    problem = "the model has no coherence fusion modules whose branches could be drawn together"
+    mend = "Leave it 0, or choose the network 'mt_cp' with its option cfm=true"
+    return SpecError(problem, field="objective.options.cosine", mend=mend)

@@ -21,6 +21,10 @@ from mtlrepro.suite.results import RowResult, RunInfo, SessionResult, TableResul
 
 GALLERY_BYTES = 3_600_000
 """Most bytes of prediction sheets; further sheets are named, not shown (a mail or a forge page stays openable)."""
+WEIGHED = (
+    "A loss (weighed) is what a weighting of the tasks minimises: it jumps where the weights change, and losses of "
+    "different weightings cannot be compared."
+)
 THUMBNAILS = (160, 128, 104)
 """Thumbnail widths in pixels; the first for which the report's thumbnails cover at most `GALLERY_PIXELS`."""
 GALLERY_PIXELS = 12_000_000
@@ -138,7 +142,7 @@ def _section(table: TableResult, number: int) -> TableSection:
 
 
 def _statements(table: TableResult) -> list[str]:
-    """Statistics of the table, reasons of registered deviations, what quoted and unprinted rows are, then its notes."""
+    """Statistics of the table, reasons of registered deviations, what quoted rows and differences are, its notes."""
     lines = []
     checks = [*(c for row in table.rows for c in row.checks), *table.claims]
     if table.chance_failures:
@@ -157,7 +161,12 @@ def _statements(table: TableResult) -> list[str]:
             for c in row.checks
             if words.verdict(c) == "XFAIL"
         ]
-    return lines + _sources(table) + _readings(table) + table.notes
+    if any(row.beside for row in table.rows):
+        beside = (
+            "The difference of another reading is that from the print of the row it reads otherwise: it shows which "
+        )
+        lines.append(f"{beside}reading is nearer, and no verdict follows from it.")
+    return lines + _sources(table) + table.notes
 
 
 def _sources(table: TableResult) -> list[str]:
@@ -170,18 +179,6 @@ def _sources(table: TableResult) -> list[str]:
     both = [row.name for row in table.rows if words.is_copied(row) and row.tier is not None]
     text = "Quoted in print and run here, which stands beside the print and is not held to it"
     return [*lines, f"{text}: {'; '.join(both)}."] if both else lines
-
-
-def _readings(table: TableResult) -> list[str]:
-    """Which rows the paper does not print, and what their differences are."""
-    rows = [row for row in table.rows if words.is_reading(row)]
-    lines = [f"Not printed: {row.name}, another reading of {row.source}." for row in rows]
-    if any(row.beside for row in rows):
-        lines.append(
-            "The difference of such a row is that from the print of the row it reads otherwise: it shows which reading "
-            "is nearer, and no verdict follows from it."
-        )
-    return lines
 
 
 def _figures(sections: list[TableSection], runs: dict[str, RunInfo], files: dict[str, RunFiles]) -> None:
@@ -198,13 +195,19 @@ def _figures(sections: list[TableSection], runs: dict[str, RunInfo], files: dict
         if any("own" in row.delta for row in rows):
             section.bars = delta_bars(f"{section.slug}-delta", f"Δ_m, {name}{_tier_mark(rows, 'own')}", rows)
         fresh = _fresh(section, drawn)
-        section.curves = curves(f"{section.slug}-curves", f"Training, {name}{_tier_mark(rows)}", fresh, runs, files)
+        section.curves = curves(
+            f"{section.slug}-curves", f"Training, {name}{_tier_mark(rows)}", fresh, section.table.columns, runs, files
+        )
         section.weights = weights(f"{section.slug}-weights", f"Task weights, {name}{_tier_mark(rows)}", rows, files)
         if any(row.runs for row in fresh) and section.curves is None:
-            section.curves_note = " ".join(
-                [section.curves_note, "No training curve: the runs left no training lines."]
-            ).strip()
+            _note(section, "No training curve: the runs left no training lines.")
+        if section.curves and any(files[key].weighed for row in fresh for key in row.runs if key in files):
+            _note(section, WEIGHED)
         room = _gallery(section, files, galleries, width, room)
+
+
+def _note(section: TableSection, sentence: str) -> None:
+    section.curves_note = f"{section.curves_note} {sentence}".strip()
 
 
 def _fresh(section: TableSection, drawn: dict[tuple, str]) -> list[RowResult]:

@@ -3,47 +3,94 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtlrepro.engine.evaluate import record_key
-from mtlrepro.report.figures import COLOURS, DASHES, FAINT, INK, Picture, literal, new_figure, small_multiples, to_png
+from mtlrepro.metrics.protocols import PROTOCOLS
+from mtlrepro.report import words
+from mtlrepro.report.figures import (
+    COLOURS,
+    DASHES,
+    FAINT,
+    INK,
+    Picture,
+    legend_below,
+    literal,
+    new_figure,
+    small_multiples,
+    to_png,
+)
 from mtlrepro.report.rundir import RunFiles
 from mtlrepro.suite.figures import main_figure, usual_protocol
-from mtlrepro.suite.results import RowResult, RunInfo
+from mtlrepro.suite.results import ColumnInfo, RowResult, RunInfo
 
 POINTS = 400
 """Most points drawn of one curve; a panel is not wider in pixels."""
 
-Line = tuple[str, Sequence[float], Sequence[float]]
+Line = tuple[int, str, Sequence[float], Sequence[float]]
+"""Which colour and dashes, label, steps and values."""
+Panel = tuple[str, str, list[Line]]
+"""Title, label of the y axis, lines."""
 
 
 def curves(
-    name: str, title: str, rows: list[RowResult], runs: dict[str, RunInfo], files: dict[str, RunFiles]
+    name: str,
+    title: str,
+    rows: list[RowResult],
+    columns: list[ColumnInfo],
+    runs: dict[str, RunInfo],
+    files: dict[str, RunFiles],
 ) -> Picture | None:
     """One panel a row with the loss of each of its runs, then one a metric where runs were evaluated repeatedly.
+
+    A row has one colour in all panels, but where its own panel tells several runs apart.
+
+    Args:
+        name: file stem of the picture.
+        title: the table's name.
+        rows: the rows to draw.
+        columns: the table's columns; a metric is read by the protocol of the first that asks for one of it.
+        runs: run key -> what it is.
+        files: run key -> files.
 
     Returns:
         The figure, None where no run left a training line.
     """
-    panels: list[tuple[str, str, list[Line]]] = []
-    for row in rows:
-        keys = [k for k in row.runs if k in files and files[k].steps]
-        labels = _distinct([runs[k] for k in keys])
-        lines = [(label, *_thin(files[k].steps, files[k].losses)) for label, k in zip(labels, keys, strict=True)]
-        if lines:
-            panels.append((row.name, "loss", lines))
-    if not panels:
+    losses = [panel for i, row in enumerate(rows) if (panel := _loss_panel(i, row, runs, files))]
+    if not losses:
         return None
-    panels += _metric_panels(rows, files)
-    figure, drawn = small_multiples(title, [(panel, ylabel) for panel, ylabel, _ in panels], "step")
+    metrics = _metric_panels(rows, columns, files)
+    panels = [*losses, *metrics]
+    drawn_rows = {label: i for _, _, lines in metrics for i, label, _, _ in lines}
+    names = sorted(drawn_rows, key=drawn_rows.__getitem__) if len(rows) > 1 else []
+    figure, drawn = small_multiples(title, [(panel, ylabel) for panel, ylabel, _ in panels], "step", names)
     for axes, (_, _, lines) in zip(drawn, panels, strict=True):
         _draw(axes, lines)
+    for axes, (_, _, lines) in zip(drawn, losses, strict=False):
+        if len(lines) > 1:
+            _legend(axes, len(lines))
+    if names:
+        legend_below(figure, drawn[len(losses) :], names)
     return Picture(name, f"{title}: {', '.join(p for p, _, _ in panels)}", to_png(figure))
 
 
+def _loss_panel(place: int, row: RowResult, runs: dict[str, RunInfo], files: dict[str, RunFiles]) -> Panel | None:
+    """What was minimised, of every run of the row that left training lines."""
+    keys = [k for k in row.runs if k in files and files[k].steps]
+    if not keys:
+        return None
+    labels = _distinct([runs[k] for k in keys])
+    styles = [place] if len(keys) == 1 else range(len(keys))
+    lines = [
+        (style, label, *_thin(files[k].steps, files[k].losses))
+        for style, label, k in zip(styles, labels, keys, strict=True)
+    ]
+    return row.name, "loss (weighed)" if any(files[k].weighed for k in keys) else "loss", lines
+
+
 def _draw(axes: Any, lines: list[Line]) -> None:
-    for i, (label, x, y) in enumerate(lines):
+    for i, label, x, y in lines:
         marker = "." if len(x) < 12 else ""
         style = DASHES[i // len(COLOURS) % len(DASHES)]
         axes.plot(
@@ -56,31 +103,38 @@ def _draw(axes: Any, lines: list[Line]) -> None:
             markersize=4,
             label=literal(label),
         )
-    if len(lines) > 1:
-        small = {"fontsize": 5.5, "ncols": 2} if len(lines) > 4 else {"fontsize": 6.5}
-        axes.legend(frameon=False, handlelength=1.4, borderaxespad=0.1, labelspacing=0.2, columnspacing=0.8, **small)
 
 
-def _metric_panels(rows: list[RowResult], files: dict[str, RunFiles]) -> list[tuple[str, str, list[Line]]]:
+def _legend(axes: Any, count: int) -> None:
+    small = {"fontsize": 5.5, "ncols": 2} if count > 4 else {"fontsize": 6.5}
+    axes.legend(frameon=False, handlelength=1.4, borderaxespad=0.1, labelspacing=0.2, columnspacing=0.8, **small)
+
+
+def _metric_panels(rows: list[RowResult], columns: list[ColumnInfo], files: dict[str, RunFiles]) -> list[Panel]:
     """The main figure of every task over steps, one line a row (its first run that has it)."""
     wanted = list(dict.fromkeys(main_figure(m.partition(".")[0]) for r in rows for m in r.metrics))
     panels = []
     for metric in wanted:
         lines: list[Line] = []
-        for row in rows:
+        protocol = _protocol(metric, columns)
+        for i, row in enumerate(rows):
+            figure = record_key(row.view, metric, protocol)
             for key in row.runs:
-                found = [
-                    (step, e[name])
-                    for name in [record_key(row.view, metric, usual_protocol(metric))]
-                    for step, e in _evaluations(files, key)
-                    if name in e
-                ]
+                found = [(step, e[figure]) for step, e in _evaluations(files, key) if figure in e]
                 if len(found) > 1:
-                    lines.append((row.name, [s for s, _ in found], [v for _, v in found]))
+                    lines.append((i, row.name, [s for s, _ in found], [v for _, v in found]))
                     break
         if lines:
-            panels.append((f"{metric} ({usual_protocol(metric)}), evaluation split", "", lines))
+            panels.append((f"{metric} ({protocol}), evaluation split", "", lines))
     return panels
+
+
+def _protocol(metric: str, columns: list[ColumnInfo]) -> str:
+    """The protocol by which the table reads the task, if it defines the figure; else the usual one."""
+    task, figure = metric.split(".")
+    known: Mapping[str, Any] = PROTOCOLS.get(task, {})
+    asked = (c.protocol for c in columns if c.protocol in known and figure in known[c.protocol].better)
+    return next(asked, usual_protocol(metric))
 
 
 def _evaluations(files: dict[str, RunFiles], key: str) -> list[tuple[int, dict[str, float]]]:
@@ -135,7 +189,8 @@ def delta_bars(name: str, title: str, rows: list[RowResult]) -> Picture | None:
         series.append(("own", ours_title, COLOURS[0], "" if comparable else "////"))
     height = 0.27 * len(rows) + 0.95
     figure = new_figure(8.4, height)
-    label_room = min(0.34, 0.016 + 0.0085 * max(len(row.name) for row in rows))
+    names = [f"{row.name}, not printed" if words.is_reading(row) else row.name for row in rows]
+    label_room = min(0.34, 0.016 + 0.0085 * max(map(len, names)))
     figure.subplots_adjust(left=label_room, right=0.985, bottom=0.36 / height, top=1 - 0.55 / height, wspace=0.08)
     limits = _limits(rows, [key for key, *_ in series]) if comparable else None
     for i, (key, heading, colour, hatch) in enumerate(series):
@@ -167,7 +222,7 @@ def delta_bars(name: str, title: str, rows: list[RowResult]) -> Picture | None:
                     color=INK,
                 )
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_yticks(range(len(rows)), [literal(row.name) for row in rows] if i == 0 else [""] * len(rows))
+        axes.set_yticks(range(len(rows)), [literal(name) for name in names] if i == 0 else [""] * len(rows))
         axes.tick_params(labelsize=7.5, colors=INK, length=0)
         axes.set_title(heading, fontsize=8, loc="left", color=INK)
         axes.set_xlabel("Δ_m [%]", fontsize=7, color=INK, labelpad=1)

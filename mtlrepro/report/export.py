@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ LATEX = str.maketrans(
         "→": r"$\rightarrow$",
         "Δ": r"$\Delta$",
         "δ": r"$\delta$",
+        "κ": r"$\kappa$",
         "ω": r"$\omega$",
         "±": r"$\pm$",
         "×": r"$\times$",
@@ -38,7 +40,8 @@ def export_table(root: Path, name: str, kind: str, report: SessionResult | None 
         root: `expected/`.
         name: "<paper>/<table>".
         kind: "csv", "latex" or "markdown".
-        report: measured figures; a column a tier stands beside every printed column that was measured.
+        report: measured figures; a column a tier stands beside every printed column that was measured, and a line
+            of each other reading of a printed row that was measured below that row.
 
     Raises:
         SpecError: no such table.
@@ -60,33 +63,38 @@ def export_table(root: Path, name: str, kind: str, report: SessionResult | None 
 
 
 def _panel(panel: Panel, report: SessionResult | None, named: bool) -> pd.DataFrame:
-    measured = _measured(panel, report)
-    frame = pd.DataFrame({"Row": [row.name for row in panel.rows]})
+    rows = _rows(panel, report)
+    frame = pd.DataFrame({"Row": [row.name + (f" ({words.mark(row)})" if words.mark(row) else "") for row in rows]})
     if named:
         frame.insert(0, "Panel", panel.key)
     for column in panel.columns:
         info = ColumnInfo(column.key, column.title, column.unit, column.better, column.protocol)
-        texts = [row.cells.get(column.key, "") for row in panel.rows]
+        texts = [row.printed.get(column.key, "") for row in rows]
         frame[column.title] = texts
         for tier in TIERS:
-            figures = [
-                _figure(measured.get(row.name), info, tier, texts, panel.relative(row.name, column))
-                for row in panel.rows
-            ]
+            figures = [_figure(row, info, tier, texts, panel.relative(row.name, column)) for row in rows]
             if any(figures):
                 frame[f"{column.title} (measured, {tier})"] = figures
     return frame
 
 
-def _figure(row: RowResult | None, column: ColumnInfo, tier: str, printed: list[str], relative: bool) -> str:
-    value = row.measured.get(column.key) if row is not None and words.cell_tier(row, column) == tier else None
+def _figure(row: RowResult, column: ColumnInfo, tier: str, printed: list[str], relative: bool) -> str:
+    value = row.measured.get(column.key) if words.cell_tier(row, column) == tier else None
     if value is None:
         return ""
     text = words.measured(value, words.digits(column, [t for t in printed if t])).replace("−", "-")  # for parsers
     return f"{text}%" if relative else text
 
 
-def _measured(panel: Panel, report: SessionResult | None) -> dict[str, RowResult]:
+def _rows(panel: Panel, report: SessionResult | None) -> list[RowResult]:
+    """The rows as printed, with what the report measured of them; below each its other readings that were measured."""
     place = (panel.paper, panel.table, panel.key)
     tables = report.tables if report is not None else []
-    return {row.name: row for t in tables if (t.paper, t.table, t.panel) == place for row in t.rows}
+    found = [row for t in tables if (t.paper, t.table, t.panel) == place for row in t.rows]
+    measured = {row.name: row for row in found}
+    lines = []
+    for line in panel.rows:
+        row = measured.get(line.name, RowResult(line.name))
+        lines.append(replace(row, origin=line.origin, printed=dict(line.cells)))
+        lines += [row for row in found if words.is_reading(row) and row.source == line.name and row.measured]
+    return lines

@@ -21,6 +21,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#0
 DASHES = ("-", "--", ":")
 COLUMNS = 4
 """Most panels beside each other."""
+LEGEND_LINE = 0.15
+"""Inches that a line of a legend below the panels takes."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def small_multiples(
-    title: str, panels: Sequence[tuple[str, str]], xlabel: str, foot: float = 0.0
+    title: str, panels: Sequence[tuple[str, str]], xlabel: str, names: Sequence[str] = ()
 ) -> tuple[Figure, list[Axes]]:
     """A figure of small panels, at most `COLUMNS` beside each other, with everything but what they show.
 
@@ -57,14 +59,16 @@ def small_multiples(
         title: of the figure.
         panels: title and label of the y axis of each.
         xlabel: label of the x axis, at the lowest panels.
-        foot: inches of room below them.
+        names: what `legend_below` will name; there is room for them below the panels.
 
     Returns:
         The figure and the axes of its panels.
     """
     columns = min(COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
-    width, height = 2.6 * columns + 0.4, 1.95 * lines + 0.55 + foot
+    width = 2.6 * columns + 0.4
+    foot = LEGEND_LINE * math.ceil(len(names) / _beside(names, width))
+    height = 1.95 * lines + 0.55 + foot
     figure = new_figure(width, height)
     bottom, top = (0.5 + foot) / height, 1 - 0.62 / height
     figure.subplots_adjust(left=0.5 / width, right=0.985, bottom=bottom, top=top, wspace=0.3, hspace=0.62)
@@ -84,6 +88,34 @@ def small_multiples(
         drawn.append(axes)
     figure.text(0.01, 0.99, literal(title), va="top", fontsize=9, fontweight="bold", color=INK)
     return figure, drawn
+
+
+def legend_below(figure: Figure, drawn: Sequence[Axes], names: Sequence[str]) -> None:
+    """One legend for all panels, in the room that `small_multiples` left for these names.
+
+    Args:
+        figure: the figure.
+        drawn: its panels; a name's line looks the same in all that have one of it.
+        names: labels of lines, in the legend's order.
+    """
+    lines = {line.get_label(): line for axes in drawn for line in axes.get_lines()}
+    labels = [literal(name) for name in names]
+    figure.legend(
+        [lines[label] for label in labels],
+        labels,
+        loc="lower left",
+        ncols=_beside(names, figure.get_figwidth()),
+        frameon=False,
+        fontsize=6.5,
+        handlelength=1.4,
+        labelcolor=INK,
+    )
+
+
+def _beside(names: Sequence[str], width: float) -> int:
+    """How many of these names stand beside each other in a legend of that width in inches."""
+    longest = max(map(len, names), default=0)
+    return max(1, int(width / (0.45 + 0.052 * longest)))
 
 
 def to_png(figure: Figure, colours: int = 0) -> bytes:

@@ -83,12 +83,13 @@ def _section(section: TableSection) -> list[str]:
 def _figures(section: TableSection) -> list[str]:
     """Printed and measured figures one under the other: side by side they would not fit a terminal."""
     lines = []
-    if not words.is_own(section.table):
+    there = [not words.is_reading(row) for row in section.table.rows]
+    if any(there) and not words.is_own(section.table):
         printed = section.printed.copy()
         printed.insert(1, "Evidence", section.evidence)
         if any(cell.badges for cell in section.checks):
             printed["Checks"] = section.checks
-        lines = ["Printed in the paper:", "", *_frame(printed)]
+        lines = ["Printed in the paper:", "", *_frame(printed[there])]
     for tier, data in section.measured.items():
         shown = data[[any(str(v) != words.NONE for v in row[1:]) for row in data.itertuples(index=False)]]
         lines += [f"{words.MEASURED[tier].capitalize()}:", "", *_frame(shown)]

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mtlrepro.spec import WeightingSpec
+
+_FIXED = WeightingSpec().name
+
 
 @dataclass
 class RunFiles:
@@ -17,6 +21,7 @@ class RunFiles:
         steps: steps of the training lines.
         losses: total loss at `steps`.
         evaluations: (step, metric id with view -> figure), in order.
+        weighting: name of the loss weighting; empty where the weights of the tasks are fixed.
         weightings: (finished epochs, series -> task -> value) of a loss weighting that changes, in order.
         result: `result.json`, empty if it cannot be read.
         pictures: file name -> path of its PNG pictures.
@@ -27,10 +32,16 @@ class RunFiles:
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     evaluations: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    weighting: str = ""
     weightings: list[tuple[int, dict[str, dict[str, float]]]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Path] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def weighed(self) -> bool:
+        """True if `losses` are what a weighting made of the losses of the tasks, which may change as they do."""
+        return bool(self.weighting or self.weightings)
 
 
 def locate(runs_root: Path, key: str, directory: str) -> Path:
@@ -48,17 +59,30 @@ def read_run(directory: Path) -> RunFiles:
         run.problems.append("the run directory is missing")
         return run
     _read_lines(run)
-    try:
-        value = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-        run.result = value if isinstance(value, dict) else {}
-    except FileNotFoundError:
-        run.problems.append("result.json is missing")
-    except (OSError, ValueError):
-        run.problems.append("result.json cannot be read")
+    run.result = _read_object(run, "result.json")
+    objective = _object(_object(_read_object(run, "spec.json"), "spec"), "objective")
+    name = str(_object(objective, "weighting").get("name", _FIXED))
+    run.weighting = "" if name == _FIXED else name
     run.pictures = {p.name: p for p in sorted((directory / "pictures").glob("*.png"))}
     if not run.pictures:
         run.problems.append("there are no pictures")
     return run
+
+
+def _read_object(run: RunFiles, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads((run.directory / name).read_text(encoding="utf-8"))
+        return value if isinstance(value, dict) else {}
+    except FileNotFoundError:
+        run.problems.append(f"{name} is missing")
+    except (OSError, ValueError):
+        run.problems.append(f"{name} cannot be read")
+    return {}
+
+
+def _object(value: dict[str, Any], key: str) -> dict[str, Any]:
+    found = value.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _read_lines(run: RunFiles) -> None:

@@ -33,7 +33,7 @@ def evidence(row: RowResult) -> str:
     if words.is_quoted(row):
         return "quoted"
     ran = row.tier or "not run"
-    return ran + {"quoted": ", print quoted", "reading": ", not printed"}.get(row.origin, "")
+    return f"{ran}, print quoted" if words.is_copied(row) else ran
 
 
 def named(row: RowResult) -> Any:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mtlrepro.report.figures import COLOURS, COLUMNS, DASHES, INK, Picture, literal, small_multiples, to_png
+from mtlrepro.report.figures import COLOURS, DASHES, INK, Picture, legend_below, literal, small_multiples, to_png
 from mtlrepro.report.gallery import ORDER
 from mtlrepro.report.rundir import RunFiles
 from mtlrepro.suite.results import RowResult
@@ -40,27 +40,15 @@ def weights(name: str, title: str, rows: list[RowResult], files: dict[str, RunFi
     if not panels:
         return None
     present = {task for _, _, lines in panels for task, _, _ in lines}
-    tasks = sorted(present, key=lambda task: (_place(task), task))
-    beside = 4 * min(COLUMNS, len(panels))  # tasks in a line of the legend
-    foot = 0.15 * math.ceil(len(tasks) / beside)
-    figure, drawn = small_multiples(title, [(row, series) for row, series, _ in panels], "finished epochs", foot)
+    tasks = sorted(present, key=ORDER.index)
+    figure, drawn = small_multiples(title, [(row, series) for row, series, _ in panels], "finished epochs", tasks)
     for axes, (_, _, lines) in zip(drawn, panels, strict=True):
         _draw(axes, lines)
     common = [i for i, (_, series, _) in enumerate(panels) if series == SERIES[0]]
     alone = [[i] for i in range(len(panels)) if i not in common]
     for group in filter(None, [common, *alone]):
         _limit([drawn[i] for i in group], [panels[i] for i in group])
-    handles = {line.get_label(): line for axes in drawn for line in axes.get_lines()}
-    figure.legend(
-        [handles[literal(task)] for task in tasks],
-        [literal(task) for task in tasks],
-        loc="lower left",
-        ncols=beside,
-        frameon=False,
-        fontsize=6.5,
-        handlelength=1.4,
-        labelcolor=INK,
-    )
+    legend_below(figure, drawn, tasks)
     said = ", ".join(f"{row} ({series})" for row, series, _ in panels)
     return Picture(name, f"{title}: weights of the tasks over epochs, {said}", to_png(figure))
 
@@ -90,7 +78,7 @@ def _draw(axes: Any, lines: list[Line]) -> None:
 
     runs = max(sum(task == other for other, _, _ in lines) for task, _, _ in lines)
     for task, epochs, values in lines:
-        i = _place(task)
+        i = ORDER.index(task)
         axes.plot(
             epochs,
             values,
@@ -129,7 +117,3 @@ def _limit(drawn: list[Any], panels: list[Panel]) -> None:
         axes.yaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.set_ylabel(f"{axes.get_ylabel()}, log above {later:.2g}", fontsize=7, color=INK, labelpad=2)
-
-
-def _place(task: str) -> int:
-    return ORDER.index(task) if task in ORDER else len(ORDER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ import torch
 from mtlrepro.data import dataset_info
 from mtlrepro.data.partial import SETTINGS
 from mtlrepro.data.sample import DatasetInfo
-from mtlrepro.errors import SpecError, unknown
+from mtlrepro.engine.optim import build_optimizer
+from mtlrepro.errors import ReproError, SpecError, unknown
 from mtlrepro.expected.panel import Panel
 from mtlrepro.expected.schema import Column, Place, PrintedRow, PrintedTable
 from mtlrepro.expected.tolerances import Tolerances
-from mtlrepro.models import MODELS, build_model
-from mtlrepro.objectives import OBJECTIVES, build_objective
-from mtlrepro.objectives.weighting import build_weighting, weighting_options
+from mtlrepro.models import MODELS, build_model, check_weights
+from mtlrepro.objectives import OBJECTIVES, attached_objective
+from mtlrepro.objectives.weighting import WEIGHTINGS
+from mtlrepro.registry import option_names
 from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Options, Recipe, RunSpec, WeightingSpec, options
 from mtlrepro.suite.figures import main_figure
 from mtlrepro.suite.table import BoundTable, Row, Table
@@ -27,6 +29,8 @@ from mtlrepro.tasks.base import Task
 
 BASELINE = "stl"
 FLAG = "--objective-option"
+FITS_ALL = 32
+"""Sides of images that are multiples of this fit every network."""
 WEIGHTING, WEIGHTING_FLAG = "--weighting", "--weighting-option"
 
 
@@ -42,7 +46,7 @@ class Comparison:
         tasks: main tasks; empty for all tasks of the dataset.
         aux: further tasks for the front-end of methods that have one.
         backbone: backbone key.
-        weights: pinned timm tag, None for random initialisation.
+        weights: tag of the backbone's pinned weights, of timm or of a hub repository; None for random initialisation.
         size: network input (height, width).
         augment: augmentation key.
         epochs: passes over the training split.
@@ -76,12 +80,17 @@ class Comparison:
 
 
 def compare(c: Comparison) -> BoundTable:
-    """The comparison as a table; Δ_m is against `stl` if that is among the methods.
+    """The comparison as a table.
+
+    Δ_m is against `stl` if that is among the methods, else against the first single-task network among them, else
+    against the first method. Every network is built on the meta device, with its objective, weighting and optimizer, so
+    that what any of them refuses is told before anything is trained.
 
     Raises:
-        SpecError: unknown method, weighting, task or setting, an objective or weighting that refuses a setting's value,
-            or nothing to weigh.
+        SpecError: unknown method, weighting, task, setting or weights tag, a network, objective or weighting that
+            refuses the tasks, the backbone, the size, a weight or a setting's value, or nothing to weigh.
         DataError: the description is missing or wrong.
+        MissingExtra: the backbone needs an optional dependency that is not installed.
     """
     dataset = str(Path(c.dataset).resolve()) if c.dataset.endswith(".toml") else c.dataset
     info = dataset_info(dataset)
@@ -99,10 +108,10 @@ def compare(c: Comparison) -> BoundTable:
         MODELS.target(arch)
         OBJECTIVES.target(objective)
     weightings = tuple(dict.fromkeys(c.weightings))
-    offered = {name for method in c.methods for name in _settings(_parts(method)[1])}
+    offered = {name for method in c.methods for name in option_names(OBJECTIVES[_parts(method)[1]])}
     mend = "Leave it out, or name a method as ARCH/OBJECTIVE, such as mti_net/aware3d"
     _known(c.objective_options, offered, "objective", FLAG, mend)
-    offered = {name for weighting in weightings for name in weighting_options(weighting)}
+    offered = {name for weighting in weightings for name in option_names(WEIGHTINGS[weighting])}
     _known(c.weighting_options, offered, "weighting", WEIGHTING_FLAG, f"Leave it out, or give {WEIGHTING}, such as lps")
     if c.labels not in SETTINGS:
         raise unknown("label setting", c.labels, SETTINGS, field="--labels")
@@ -121,9 +130,8 @@ def compare(c: Comparison) -> BoundTable:
         aux = tuple(dict.fromkeys(main + c.aux)) if MODELS[arch].front_end else ()
         weights = tuple((t, w) for t, w in options(**dict(c.loss_weights)) if t in group + aux)
         model = ModelSpec(arch, c.backbone, group, aux, c.weights)
-        settings = tuple((name, value) for name, value in c.objective_options if name in _settings(objective))
-        of = weighting_options(weighting)
-        scheme = WeightingSpec(weighting, tuple((name, value) for name, value in c.weighting_options if name in of))
+        settings = _those(c.objective_options, option_names(OBJECTIVES[objective]))
+        scheme = WeightingSpec(weighting, _those(c.weighting_options, option_names(WEIGHTINGS[weighting])))
         return RunSpec(data, model, recipe, ObjectiveSpec(objective, weights, settings, weighting=scheme), needs)
 
     def rows(method: str) -> list[Row]:
@@ -131,7 +139,7 @@ def compare(c: Comparison) -> BoundTable:
         if needed := OBJECTIVES[objective].prerequisite:
             mend = "Declare a table with a spec of its own (suites/), or choose another objective"
             raise SpecError(f"{objective!r} needs {needed}, which --dataset runs do not have", field=method, mend=mend)
-        groups = [(t,) for t in main] if arch == BASELINE else [main]
+        groups = [(t,) for t in main] if _single(arch) else [main]
         teachers = tuple(run(arch, "partial", (t,)) for t in main) if objective == "must" else ()
         return [
             Row(
@@ -147,12 +155,12 @@ def compare(c: Comparison) -> BoundTable:
     if weightings != ("fixed",) and not any(len(spec.model.main) > 1 for row in table.rows for spec in row.specs):
         mend = "Leave it out, or name a method and tasks that share a network, such as mtl"
         raise SpecError("every network has one task, whose loss needs no weight", field=WEIGHTING, mend=mend)
-    baseline = BASELINE if BASELINE in c.methods else table.rows[0].name
+    singles = [row.name for row in table.rows if _single(row.specs[0].model.arch)]
+    baseline = BASELINE if BASELINE in singles else [*singles, table.rows[0].name][0]
     columns.append(
         Column("delta", "Δ_m % ↑", "delta_m", "delta_m@1", "%", "higher", over=tuple(col.metric for col in columns))
     )
-    for spec in (spec for row in table.rows for spec in row.specs):
-        _try(spec, info)
+    _try(table.rows, info)
     height, width = c.size
     labels = "" if c.labels == "full" else f", {c.labels}"
     under = "" if weightings == ("fixed",) else f", loss weighting {' or '.join(weightings)}"
@@ -178,10 +186,13 @@ def _parts(method: str) -> tuple[str, str]:
     return arch, objective or "supervised"
 
 
-def _settings(objective: str) -> set[str]:
-    """Names of an objective's settings."""
-    parameters = inspect.signature(OBJECTIVES[objective]).parameters.values()
-    return {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+def _single(arch: str) -> bool:
+    """Whether networks of an architecture have one task each."""
+    return getattr(MODELS[arch], "single_task", False)
+
+
+def _those(chosen: Options, names: Sequence[str]) -> Options:
+    return tuple((name, value) for name, value in chosen if name in names)
 
 
 def _known(chosen: Options, offered: set[str], kind: str, flag: str, mend: str) -> None:
@@ -193,16 +204,37 @@ def _known(chosen: Options, offered: set[str], kind: str, flag: str, mend: str) 
             raise unknown(f"setting of these {kind}s", name, offered, field=flag)
 
 
-def _try(spec: RunSpec, info: DatasetInfo) -> None:
-    """Build what a run's settings are of without content: what refuses one does so before anything is trained."""
+def _try(rows: Sequence[Row], info: DatasetInfo) -> None:
+    """Build what the runs of these rows are of, without content; raises for the first that refuses something."""
+    first: dict[RunSpec, str] = {}
+    for row in rows:
+        for spec in (each for run in row.specs for each in (*run.needs, run)):
+            first.setdefault(spec, row.name)
+    for spec, name in first.items():
+        try:
+            _build(spec, info)
+        except ReproError as error:
+            field = f"{name}: {error.field}" if error.field else name
+            raise type(error)(error.problem, file=error.file, field=field, mend=error.mend) from error
+
+
+def _build(spec: RunSpec, info: DatasetInfo) -> None:
+    """A run's network, objective, weighting and optimizer on the meta device, without content.
+
+    Whether a network takes images of odd sizes is told by a prediction alone.
+    """
+    check_weights(spec.model)
     tasks = make_tasks(spec.tasks, info, spec.objective.losses)
-    build_weighting(spec.objective.weighting, {name: tasks[name] for name in spec.model.main})
-    if not spec.objective.options:
-        return
     channels = {name: task.channels for name, task in tasks.items()}
+    bare = replace(spec, model=replace(spec.model, weights=None))
     with torch.device("meta"):
-        model: Any = build_model(replace(spec.model, weights=None), channels, spec.data.size)
-        build_objective(spec.objective, tasks, model.backbone.channels)
+        model: Any = build_model(bare.model, channels, spec.data.size).eval()
+        objective = attached_objective(bare, tasks, model)
+        image = torch.empty(1, 3, *spec.data.size)
+    build_optimizer(model, objective, spec.recipe)
+    if any(side % FITS_ALL for side in spec.data.size):
+        with torch.no_grad():
+            model(image)
 
 
 def _column(name: str, task: Task) -> Column:

@@ -147,10 +147,17 @@ class Pace:
     batch: int = 0
 
 
-MT_CP = Pace(samples=2 / 3, epochs=1.5, batch=4)
-SMOKE_PACE = {"mt_cp": MT_CP, "mt_cp_single": MT_CP}
-"""Architecture -> pace. MT-CP's loss weights change with every epoch and look back at three of them; from batches of
-two, as in the paper, running averages do not settle in a few hundred steps."""
+ROOMS_PACE = Pace(samples=2 / 3, epochs=1.5, batch=4)
+PEOPLE_PACE = replace(ROOMS_PACE, epochs=5.0)
+SMOKE_PACE = {
+    ("mt_cp", "nyuv2"): ROOMS_PACE,
+    ("mt_cp_single", "nyuv2"): ROOMS_PACE,
+    ("mt_cp", "pascal_context"): PEOPLE_PACE,
+    ("mt_cp_single", "pascal_context"): PEOPLE_PACE,
+}
+"""Architecture and dataset -> pace. MT-CP's loss weights change with every epoch and look back at three of them; from
+batches of two, as in the paper, running averages do not settle in a few hundred steps; and parts of persons, a few
+pixels in every picture, take some hundred steps more to be found at all."""
 
 TWIN_ADVERSARY = 10.0
 """Factor of discriminators' rates at smoke and bench, where networks learn faster, too."""
@@ -208,7 +215,7 @@ SMOKE_NARROWER = 16
 
 def smoke(spec: RunSpec) -> RunSpec:
     """The smoke twin: embedded scenes, small image, small networks from random weights, a few hundred steps."""
-    pace = SMOKE_PACE.get(spec.model.arch, Pace())
+    pace = SMOKE_PACE.get((spec.model.arch, spec.data.name), Pace())
     return replace(
         spec,
         data=_smoke_data(spec.data, pace),

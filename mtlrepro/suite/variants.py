@@ -7,7 +7,6 @@ which declared values stand whatever is chosen, see `mtlrepro.data.disk.folder.F
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, get_type_hints
@@ -17,6 +16,7 @@ from mtlrepro.data.disk.folder import Folder
 from mtlrepro.data.scenes.generated import Generated
 from mtlrepro.data.streams import UNLABELLED
 from mtlrepro.errors import SpecError, unknown
+from mtlrepro.objectives.numbers import finite
 from mtlrepro.spec import Options, RunSpec, fits, options, type_name
 from mtlrepro.suite.shrink import SIZES, TWINS, full
 from mtlrepro.suite.tiers import Service
@@ -235,12 +235,13 @@ def _remark(dataset: str, of: Options) -> str:
 
 
 def _value(text: str) -> Any:
+    """The number, true or false that it says, else the text; a whole number of more than 64 bits is not exact."""
     for number in (int, float):
         try:
             value = number(text)
         except ValueError:
             continue
-        if math.isfinite(value):
+        if finite(value):
             return value
     return WORDS.get(text, text)
 

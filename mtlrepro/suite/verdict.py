@@ -182,12 +182,13 @@ def trivial(figure: str, better: str, measured: float, reference: float, margin:
     """Does a trained network beat the best constant predictor by the stated margin?
 
     The margin is a fraction of what is left to gain: of the trivial error for lower-is-better figures, of
-    1 - trivial for higher-is-better ones (fractions in 0..1).
+    1 - trivial for higher-is-better ones (fractions in 0..1). A network that has become that predictor does
+    not beat it.
     """
     bound = (1 - margin) * reference if better == "lower" else reference + margin * (1 - reference)
     gain = bound - measured if better == "lower" else measured - bound
-    ok = gain >= 0
-    relation = "<=" if better == "lower" else ">="
+    ok = gain > 0
+    relation = "<" if better == "lower" else ">"
     return Check(
         kind="trivial",
         subject=figure,

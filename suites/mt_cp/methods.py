@@ -1,6 +1,7 @@
 """MT-CP's experiments as run specs (paper section 4; its public implementation where the paper is silent).
 
-Where the two contradict each other, rows have the reading that can give the printed figures (`docs/mt-cp.md`).
+Where the two contradict each other, rows mostly follow the paper in what is minimised and its implementation in the rest
+(`docs/mt-cp.md`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ HEADS: dict[str, Options] = {PASCAL.name: options(heads="pascal")}
 LOSSES = {"depth": "l1_near"}
 """Labels of 6.5535 m and more are not learnt, as they are not judged."""
 SQUARED = {**LOSSES, "normals": "squared"}
-"""Normals as the released code learns them: not normalised, by their squared error."""
+"""Normals not normalised, by their squared error, as the released code learns its final predictions."""
 
 LPS = WeightingSpec("lps")
 """The paper's: log(1 + w) L, H = 3, κ = 2.5."""
@@ -42,7 +43,7 @@ PRIORITY = WeightingSpec("lps", options(log="none"))
 LOG = WeightingSpec("log")
 EQUAL = WeightingSpec("equal")
 PLAIN_SUM = WeightingSpec()
-"""What the released code minimises, whatever weights it computes."""
+"""How the released code adds task losses up, whatever weights it computes."""
 
 
 def mt_cp(

@@ -119,6 +119,16 @@ def test_updates_follow_the_textbook(name: str) -> None:
     assert float(parameter.detach()) == pytest.approx(p, rel=1e-12)
 
 
+def test_a_rate_of_its_own_is_no_multiple_of_0() -> None:
+    class Rated(Owner):
+        def groups(self) -> list[Group]:
+            return [Group(list(self.parameters()), lr=0.025, optimizer="adam")]
+
+    with pytest.raises(SpecError, match="rate of 0") as told:
+        build_optimizer(nn.Linear(2, 1), Rated((1.0, None)), recipe(lr=0.0))
+    assert told.value.field == "recipe.lr"
+
+
 def test_every_parameter_decays_biases_and_normalisation_too() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     (group,) = build_optimizer(model, Owner(), recipe()).param_groups

@@ -15,6 +15,7 @@ from torch import Tensor
 from mtlrepro.data import build_dataset
 from mtlrepro.data.loader import open_loader
 from mtlrepro.data.streams import source
+from mtlrepro.errors import SpecError
 from mtlrepro.models import build_model
 from mtlrepro.objectives import OBJECTIVES, attached_objective
 from mtlrepro.objectives.weighting import WEIGHTINGS
@@ -158,3 +159,11 @@ def test_every_weighting_trains_another_network(tiny_dataset: Path, tmp_path: Pa
     for name, tensors in found.items():
         assert tensors.keys() == fixed.keys()
         assert any(not torch.equal(value, fixed[key]) for key, value in tensors.items()), name
+
+
+def test_a_task_without_weight_cannot_be_weighed() -> None:
+    spec = run(ROOMS, MTI_NET, "supervised", weights=(("depth", 0),), weighting=WeightingSpec("lps"))
+    with pytest.raises(SpecError, match=r"without weight.*Leave the task out") as told:
+        opened(spec)
+    assert told.value.field == "objective.weights.depth"
+    opened(replace(spec, objective=replace(spec.objective, weighting=WeightingSpec())))

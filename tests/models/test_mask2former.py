@@ -229,6 +229,10 @@ def test_what_a_checkpoint_has_beside_is_dropped(tmp_path, checkpoint):
         ({"model.extra.weight": torch.zeros(2)}, "model.extra.weight: no such tensor in the backbone"),
         ({"fc.weight": torch.zeros(2)}, "fc.weight: no such tensor in the backbone"),
         (
+            {"transformer_module.queries_features.weight": torch.zeros(8, 32)},
+            "facebook.*safetensors: .*queries_features.weight: tensor is there twice.*as it is published",
+        ),
+        (
             {"model.transformer_module.level_embed.weight": torch.zeros(3, 2)},
             r"level_embed.weight: shape \(3, 2\), expec",
         ),

@@ -9,11 +9,12 @@ from torch.nn import functional as F
 
 from mtlrepro.data.sample import Batch, DatasetInfo
 from mtlrepro.errors import SpecError
+from mtlrepro.models import build_decoder, build_model
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.objectives import build_objective
 from mtlrepro.objectives.coherence import Coherence
 from mtlrepro.objectives.supervised import Supervised
-from mtlrepro.spec import ObjectiveSpec, options
+from mtlrepro.spec import ModelSpec, ObjectiveSpec, options
 from mtlrepro.tasks import make_tasks
 
 NAMES = ("semseg", "depth", "normals")
@@ -169,6 +170,34 @@ def test_a_network_without_branches_is_named():
     outputs, batch = drawn()
     with pytest.raises(SpecError, match=r"objective\.options\.cosine: the model has no .*'mt_cp' with .* cfm=true"):
         run(Outputs(outputs.final, outputs.stages), batch, cosine=0.01)
+
+
+def decoder(arch, backbone="hrnet_nano", names=NAMES, **given):
+    """What `attach` is given for a network; the decoder is built once more on every call."""
+    channels = {name: TASKS[name].channels for name in names}
+    spec = ModelSpec(arch, backbone, names, options=options(**given))
+    with torch.device("meta"):
+        encoder = build_model(spec, channels).backbone
+    return lambda: build_decoder(spec, channels, encoder)
+
+
+@pytest.mark.parametrize(
+    "network", [("mtl",), ("mt_cp_single", "hrnet_nano", NAMES[:1]), ("segnet", "segnet_nano")], ids=lambda n: n[0]
+)
+def test_a_network_without_branches_is_named_when_it_is_attached(network):
+    with pytest.raises(SpecError, match=r"objective\.options\.cosine: the model has no .*cfm=true"):
+        build_objective(ObjectiveSpec("coherence", options=options(cosine=0.01)), TASKS).attach(decoder(*network))
+    build_objective(ObjectiveSpec("coherence"), TASKS).attach(decoder(*network))
+
+
+def test_attaching_looks_for_fusion_modules_and_draws_no_number():
+    objective = build_objective(ObjectiveSpec("coherence", options=options(cosine=1)), TASKS)
+    state = torch.random.get_rng_state()
+    objective.attach(decoder("mt_cp"))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not list(objective.parameters())
+    with pytest.raises(SpecError, match=r"objective\.options\.cosine"):
+        objective.attach(decoder("mt_cp", cfm=False))
 
 
 @pytest.mark.parametrize("task", NAMES)

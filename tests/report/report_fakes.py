@@ -126,6 +126,7 @@ def write_run(root: Path, key: str) -> RunInfo:
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "result.json").write_text("{}")
+    (folder / "spec.json").write_text(json.dumps({"spec": {"objective": {"name": "supervised"}}}))
     for name in ("0_image", "0_target_semseg", "0_final_semseg"):
         Image.new("RGB", (32, 24), "red").save(folder / "pictures" / f"{name}.png")
     return RunInfo(key, str(folder), "mtl/hrnet_nano", "smoke", 3.0, False, 0)

@@ -7,16 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from report_fakes import REASON, row, session, smoke_checks, table
 
 from mtlrepro.errors import StoreError
-from mtlrepro.report import load_report, tables, words, write_report
+from mtlrepro.report import curves, load_report, tables, words, write_report
 from mtlrepro.report.content import build
 from mtlrepro.report.headline import headline
 from mtlrepro.suite.results import Check, RowResult, SessionResult, Value
 
 MARK = "another reading of LPS, not printed"
-DIFFERENCE = "The difference of such a row is that from the print of the row it reads otherwise"
+DIFFERENCE = "The difference of another reading is that from the print of the row it reads otherwise"
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +80,7 @@ def test_what_was_not_run_tells_rows_and_readings_apart() -> None:
 def test_its_name_says_what_it_is() -> None:
     assert words.mark(reading()) == MARK
     assert words.mark(printed()) == ""
-    assert [tables.evidence(r) for r in (reading(), reading(None))] == ["smoke, not printed", "not run, not printed"]
+    assert [tables.evidence(r) for r in (reading(), reading(None))] == ["smoke", "not run"]
 
 
 @pytest.mark.parametrize("tier", ["smoke", "full"])
@@ -96,7 +97,6 @@ def test_at_full_its_difference_from_the_print_stands_below_that_of_the_row(tmp_
     row_, other = ([str(v) for v in line] for line in section.measured["full"].itertuples(index=False))
     assert row_[:2] == ["LPS", "10.57 (−3.18) FAIL"]
     assert other == [f"LPS-L ({MARK})", "33.00 ± 0.20 (−0.18)", "0.662 (−0.005)", "–", "−1.50 (+0.21)"]
-    assert [s for s in section.statements if "LPS" in s] == ["Not printed: LPS-L, another reading of LPS."]
     assert [s for s in section.statements if s.startswith(DIFFERENCE)]
     assert headline(both("full")).verdicts == {"FAIL": 1}
 
@@ -113,11 +113,31 @@ def test_both_forms_of_the_report_say_it(tier: str, tmp_path: Path) -> None:
     write_report(both(tier), tmp_path / "runs", tmp_path / "report")
     markdown = (tmp_path / "report" / "report.md").read_text()
     html = (tmp_path / "report" / "report.html").read_text()
-    assert re.search(rf"\| LPS-L \({MARK}\) +\| {tier}, not printed +\|", markdown)
+    block, _, after = markdown.partition("Printed in the paper:")[2].partition("Measured (")
+    assert re.search(r"\| LPS +\|", block)
+    assert "LPS-L" not in block
+    assert re.search(rf"\| LPS-L \({MARK}\) +\|", after)
     assert f">LPS-L <small>{MARK}</small></th>" in html
-    assert f'<span class="tier {tier}">{tier}, not printed</span>' in html
-    assert "Not printed: LPS-L, another reading of LPS." in markdown
     assert ">LPS <small>baseline</small></th>" in html
+    assert [text.count("not printed") for text in (markdown, html)] == [2 if tier == "smoke" else 1, 1]
+
+
+def test_without_a_row_of_the_print_no_block_of_it_is_shown(tmp_path: Path) -> None:
+    write_report(session(table(reading())), tmp_path / "runs", tmp_path / "report")
+    assert "Printed in the paper:" not in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_its_bar_is_named_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+
+    def note(figure: Figure) -> bytes:
+        drawn.append(figure)
+        return b""
+
+    monkeypatch.setattr(curves, "to_png", note)
+    curves.delta_bars("delta", "Table", [printed(), reading()])
+    names = [label.get_text() for label in drawn[0].axes[0].get_yticklabels()]
+    assert names == ["LPS", "LPS-L, not printed"]
 
 
 def test_it_survives_the_file_and_an_unknown_origin_is_told(tmp_path: Path) -> None:

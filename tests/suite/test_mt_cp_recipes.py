@@ -113,7 +113,7 @@ EXPECTED_ROWS: dict[str, Rows] = {
         "STL Parsing": single(WITH_PEOPLE, P),
         "STL Saliency": single(PASCAL, A),
         "MT-CP": (FULL_PASCAL, LPS),
-        "MT-CP, plain sum as released": (FULL_PASCAL, PLAIN_SUM),
+        "MT-CP, plain sum": (FULL_PASCAL, PLAIN_SUM),
     },
     "nyuv2/3": {
         "MT-CP": (FULL, LPS),
@@ -124,11 +124,11 @@ EXPECTED_ROWS: dict[str, Rows] = {
     },
     "nyuv2/4": {
         "MT-CP (LPS)": (FULL, LPS),
-        "MT-CP (LPS, logarithm of the losses)": (FULL, LOG_OF_LOSSES),
-        "MT-CP (LPS, κ = 7.5)": (FULL, WIDE),
-        "MT-CP (LPS, squared error of normals as released)": (SQUARED, LPS),
+        "MT-CP, log of losses": (FULL, LOG_OF_LOSSES),
+        "MT-CP, kappa 7.5": (FULL, WIDE),
+        "MT-CP, squared normals": (SQUARED, LPS),
         "MT-CP (w/ EW)": (FULL, EQUAL),
-        "MT-CP (w/ plain sum as released)": (FULL, PLAIN_SUM),
+        "MT-CP, plain sum": (FULL, PLAIN_SUM),
         "MT-CP (w/ Log Smoothing)": (FULL, LOG),
         "MT-CP (w/ Loss Prioritization)": (FULL, PRIORITY),
         **STL,
@@ -136,11 +136,11 @@ EXPECTED_ROWS: dict[str, Rows] = {
 }
 
 READINGS = {
-    ("pascal_context/2", "MT-CP, plain sum as released"): "MT-CP",
-    ("nyuv2/4", "MT-CP (LPS, logarithm of the losses)"): "MT-CP (LPS)",
-    ("nyuv2/4", "MT-CP (LPS, κ = 7.5)"): "MT-CP (LPS)",
-    ("nyuv2/4", "MT-CP (LPS, squared error of normals as released)"): "MT-CP (LPS)",
-    ("nyuv2/4", "MT-CP (w/ plain sum as released)"): "MT-CP (w/ EW)",
+    ("pascal_context/2", "MT-CP, plain sum"): "MT-CP",
+    ("nyuv2/4", "MT-CP, log of losses"): "MT-CP (LPS)",
+    ("nyuv2/4", "MT-CP, kappa 7.5"): "MT-CP (LPS)",
+    ("nyuv2/4", "MT-CP, squared normals"): "MT-CP (LPS)",
+    ("nyuv2/4", "MT-CP, plain sum"): "MT-CP (w/ EW)",
 }
 """Rows that are not printed -> the printed row that they read otherwise."""
 
@@ -282,10 +282,10 @@ EPOCHS = {
 
 MINIMISED = {
     "MT-CP (LPS)": (2.218071, 3.188356, 1.369713, 1.209878, 1.095048, 1.064426),
-    "MT-CP (LPS, logarithm of the losses)": (2.002832, 5.187316, 1.454188, 1.353958, 1.275153, 1.243804),
-    "MT-CP (LPS, κ = 7.5)": (2.218071, 3.188356, 1.060093, 0.809137, 0.836589, 0.840263),
+    "MT-CP, log of losses": (2.002832, 5.187316, 1.454188, 1.353958, 1.275153, 1.243804),
+    "MT-CP, kappa 7.5": (2.218071, 3.188356, 1.060093, 0.809137, 0.836589, 0.840263),
     "MT-CP (w/ EW)": (1.066667, 0.830000, 0.693333, 0.613333, 0.563333, 0.526667),
-    "MT-CP (w/ plain sum as released)": (3.20, 2.49, 2.08, 1.84, 1.69, 1.58),
+    "MT-CP, plain sum": (3.20, 2.49, 2.08, 1.84, 1.69, 1.58),
     "MT-CP (w/ Log Smoothing)": (2.002830, 1.697632, 1.494126, 1.367845, 1.285811, 1.222575),
     "MT-CP (w/ Loss Prioritization)": (3.20, 7.84, 1.949558, 1.741538, 1.601923, 1.580301),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -275,6 +276,25 @@ def test_it_is_recorded_and_met_again_like_every_row(tmp_path: Path, opened: Ope
     assert again.outcome(bound, READING.name).skipped == ""
 
 
+def test_its_recorded_figures_widen_no_band_of_a_printed_row() -> None:
+    bound = table("2a")
+    more = replace(bound, rows=(*bound.rows, replace(bound.row("MTL"), name="MTL, otherwise", reading_of="MTL")))
+    known = {"metrics": {"final.depth.depth/pooled@1.rmse": [0.60, 0.62, 0.61]}}
+    reference = recorded.Recorded({smoke(bound.row("MTL").specs[0]).hash(): known})
+
+    def bands(*names: str) -> list[float | None]:
+        rows = {n: row_of(more, n, {"depth.rmse": [0.61]}, "smoke") for n in names}
+        found = judge_table(Evidence(more, rows, {"smoke": reference}))
+        return [c.band for r in found.rows for c in r.checks if (c.kind, c.subject) == ("recorded", "depth.rmse")]
+
+    (alone,) = bands("MTL")
+    (beside, reading) = bands("MTL", "MTL, otherwise")
+    assert alone == beside
+    assert reading is not None
+    assert beside is not None
+    assert reading > beside
+
+
 def test_counts_need_no_training_and_stand_beside_the_print_at_every_tier() -> None:
     bound = table("7a")
     again = [replace(bound.row(n), name=f"{n}, otherwise", reading_of=n) for n in ("Single Task", "Multi-Task")]
@@ -326,10 +346,18 @@ def test_it_is_listed_apart_from_what_is_printed(project: Path, capsys: pytest.C
     assert "As released" not in capsys.readouterr().out
 
 
-def test_an_exported_table_has_the_printed_rows_alone(tmp_path: Path, opened: Open) -> None:
+def test_an_exported_table_shows_it_where_a_report_measured_it(tmp_path: Path, opened: Open) -> None:
     bound = first(tmp_path, READING)
+    root = bound.expected.file.parent.parent
     one, _ = opened()
     run(one, bound)
-    text = export_table(bound.expected.file.parent.parent, "mini/1", "csv", one.finish())
-    assert "\nS-D,Method,33.00,33.00," in text  # as printed, and as measured
-    assert READING.name not in text
+    assert READING.name not in export_table(root, "mini/1", "csv")
+    text = export_table(root, "mini/1", "csv", one.finish())
+    lines = list(csv.DictReader(text.splitlines()))
+    place = next(i for i, line in enumerate(lines) if (line["Panel"], line["Row"]) == ("S-D", "Method"))
+    printed_, reading = lines[place : place + 2]
+    assert (printed_["seg"], printed_["seg (measured, full)"]) == ("33.00", "33.00")
+    assert reading["Row"] == f"{READING.name} (another reading of Method, not printed)"
+    assert (reading["seg"], reading["dep"], reading["delta"]) == ("", "", "")
+    assert (reading["seg (measured, full)"], reading["dep (measured, full)"]) == ("34.00", "0.660")
+    assert text.count(READING.name) == 1

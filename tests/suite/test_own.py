@@ -6,14 +6,16 @@ import dataclasses
 import json
 import math
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from evidence_fakes import reprinted
 
-from mtlrepro.errors import DataError, SpecError
+from mtlrepro.errors import DataError, MissingExtra, SpecError
 from mtlrepro.expected.schema import Place
 from mtlrepro.metrics.delta import delta_m
 from mtlrepro.spec import WeightingSpec, options
@@ -108,7 +110,26 @@ def test_a_method_is_an_architecture_and_an_objective(comparison: Comparison) ->
     assert named["mtl/jtr"] == [("mtl", "jtr", ("semseg", "depth"))]
     assert named["stl/partial"] == [("stl", "partial", ("semseg",)), ("stl", "partial", ("depth",))]
     assert not any(s.needs for r in bound.rows for s in r.specs)
-    assert bound.expected.baseline == "mtl"
+
+
+@pytest.mark.parametrize(
+    ("methods", "baseline"),
+    [
+        (("mtl", "mtl/jtr"), "mtl"),
+        (("mtl", "stl/partial"), "stl/partial"),
+        (("mt_cp_single", "mtl"), "mt_cp_single"),
+        (("mtl", "mt_cp_single", "stl/partial"), "mt_cp_single"),
+        (("mt_cp_single", "mtl", "stl"), "stl"),
+    ],
+)
+def test_gains_are_against_single_task_networks(
+    methods: tuple[str, ...], baseline: str, comparison: Comparison
+) -> None:
+    bound = changed(comparison, methods=methods, weightings=("fixed", "lps"))
+    assert bound.expected.baseline == baseline
+    alone = [row.name for row in bound.rows if all(len(spec.model.main) == 1 for spec in row.specs)]
+    assert alone == [name for name in methods if name.startswith(("stl", "mt_cp_single"))]
+    assert all([spec.model.main for spec in bound.row(name).specs] == [("semseg",), ("depth",)] for name in alone)
 
 
 def test_teachers_are_single_task_runs_on_the_same_labels(comparison: Comparison) -> None:
@@ -139,6 +160,26 @@ def test_teachers_are_single_task_runs_on_the_same_labels(comparison: Comparison
         ({"batch": 1}, SpecError, "batches of 1"),
         ({"dataset": "kitti"}, SpecError, "unknown dataset 'kitti'"),
         ({"dataset": "nowhere.toml"}, DataError, "nowhere.toml"),
+        # what only a network that is built can refuse
+        ({"methods": ("mtl", "mt_cp"), "backbone": "segnet_nano"}, SpecError, r"^mt_cp: model\.backbone: .*stride 4"),
+        ({"methods": ("mt_cp",), "tasks": ("depth",)}, SpecError, r"^mt_cp: model\.main: coherence fusion needs other"),
+        ({"methods": ("mt_cp/must",)}, SpecError, r"^mt_cp/must: model\.main: coherence fusion needs other"),
+        ({"weights": "hrnet_w18.ms_in1k"}, SpecError, r"^stl: model\.weights: unknown weights tag of backbone hrnet_n"),
+        ({"backbone": "resnet_nano", "size": (50, 70)}, SpecError, r"^stl: data\.size: .* 50x70 pixels"),
+        (
+            {"loss_weights": (("depth", 0.0),), "weightings": ("fixed", "lps")},
+            SpecError,
+            r"^mtl \(lps\): objective\.weights\.depth: a loss without weight",
+        ),
+        ({"lr": 0.0, "weightings": ("gradnorm",)}, SpecError, r"^mtl \(gradnorm\): recipe\.lr: a rate of 0"),
+        *(
+            (
+                {"methods": (f"{arch}/coherence",), "backbone": backbone, "objective_options": options(cosine=0.1)},
+                SpecError,
+                rf"^{arch}/coherence: objective\.options\.cosine: the model has no coherence fusion modules",
+            )
+            for arch, backbone in (("mtl", "hrnet_nano"), ("segnet", "segnet_nano"))
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_before_anything_runs(
@@ -147,6 +188,22 @@ def test_what_does_not_fit_is_told_before_anything_runs(
     with pytest.raises(error, match=says) as caught:
         changed(comparison, **values)
     assert caught.value.mend
+
+
+def test_an_extra_is_asked_for_at_once_and_only_where_it_is_needed(
+    comparison: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert compare(comparison).rows
+    with pytest.raises(MissingExtra, match=r"^stl: Mask2Former needs transformers"):
+        changed(comparison, backbone="mask2former_nano")
+
+
+def test_a_network_with_branches_can_draw_them_together(comparison: Comparison) -> None:
+    state = torch.random.get_rng_state()
+    bound = changed(comparison, methods=("mt_cp/coherence",), objective_options=options(cosine=0.1))
+    assert bound.rows[0].specs[0].objective.options == (("cosine", 0.1),)
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 # --- settings of objectives -------------------------------------------------------------------------------------------

@@ -193,9 +193,12 @@ def test_label_names_what_is_not_the_usual_objective_or_labelling() -> None:
     assert dataclasses.replace(spec, data=dataclasses.replace(data_, labels="full")).label == plain + " -50%"
 
 
-def test_label_names_what_weighs_the_losses() -> None:
-    scheme = ObjectiveSpec(weighting=WeightingSpec("lps", options(kappa=7.5)))
-    assert dataclasses.replace(make_spec(), objective=scheme).label == "mtl/hrnet_nano[semseg+depth] lps,kappa=7.5"
+def test_label_names_task_losses_and_what_weighs_them() -> None:
+    scheme = ObjectiveSpec(losses=(("depth", "l1_near"),), weighting=WeightingSpec("lps", options(kappa=7.5)))
+    assert (
+        dataclasses.replace(make_spec(), objective=scheme).label
+        == "mtl/hrnet_nano[semseg+depth]{depth=l1_near} lps,kappa=7.5"
+    )
 
 
 def test_label_names_a_second_stream_and_a_share_of_the_samples() -> None:

@@ -58,6 +58,7 @@ def dense_mtl(dataset: str, table: str, panel: str = "") -> BoundTable:
     [
         *(("7", 7), ("-1", -1), ("0.5", 0.5), ("1e-3", 1e-3), ("true", True), ("false", False)),
         *(("disjoint", "disjoint"), ("a=b", "a=b"), ("nan", "nan"), ("inf", "inf")),
+        *(("1" * 20, float("1" * 20)), ("9" * 309, "9" * 309), ("9" * 5000, "9" * 5000)),
     ],
 )
 def test_values_are_numbers_yes_or_no_or_text(text: str, value: Any) -> None:

@@ -224,7 +224,9 @@ def test_a_registered_deviation_that_is_none_is_not_green() -> None:
     [
         ("lower", 0.89, 1.0, 0.1, "PASS"),
         ("lower", 0.91, 1.0, 0.1, "FAIL"),
-        ("lower", 1.0, 1.0, 0.0, "PASS"),
+        ("lower", 1.0, 1.0, 0.0, "FAIL"),
+        ("lower", 0.999, 1.0, 0.0, "PASS"),
+        ("higher", 0.2, 0.2, 0.0, "FAIL"),
         ("higher", 0.29, 0.2, 0.1, "PASS"),
         ("higher", 0.27, 0.2, 0.1, "FAIL"),
     ],

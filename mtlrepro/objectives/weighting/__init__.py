@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mtlrepro.errors import unknown
-from mtlrepro.registry import Registry
+from mtlrepro.registry import Registry, option_names
 
 if TYPE_CHECKING:  # imports go down only, and specs live above
     from mtlrepro.objectives.weighting.base import Weighting
     from mtlrepro.spec import WeightingSpec
     from mtlrepro.tasks.base import Task
 
+FIXED = "fixed"
+"""The weighting that leaves losses as the objective has them."""
+
 WEIGHTINGS = Registry(
     "weighting",
     {
-        "fixed": "mtlrepro.objectives.weighting.fixed:Fixed",
+        FIXED: "mtlrepro.objectives.weighting.fixed:Fixed",
         "equal": "mtlrepro.objectives.weighting.equal:Equal",
         "log": "mtlrepro.objectives.weighting.log_losses:LogLosses",
         "lps": "mtlrepro.objectives.weighting.lps:LPS",
@@ -26,12 +28,6 @@ WEIGHTINGS = Registry(
         "gradnorm": "mtlrepro.objectives.weighting.gradnorm:GradNorm",
     },
 )
-
-
-def weighting_options(name: str) -> tuple[str, ...]:
-    """Names of a weighting's options."""
-    parameters = inspect.signature(WEIGHTINGS[name]).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def build_weighting(spec: WeightingSpec, tasks: Mapping[str, Task]) -> Weighting:
@@ -44,8 +40,9 @@ def build_weighting(spec: WeightingSpec, tasks: Mapping[str, Task]) -> Weighting
     Raises:
         SpecError: on an unknown weighting or option, or an option's value out of range.
     """
-    known = weighting_options(spec.name)
+    cls = WEIGHTINGS[spec.name]
+    known = option_names(cls)
     for name, _ in spec.options:
         if name not in known:
             raise unknown(f"option of weighting {spec.name!r}:", name, known, field="objective.weighting.options")
-    return WEIGHTINGS[spec.name](tasks, **dict(spec.options))
+    return cls(tasks, **dict(spec.options))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
@@ -27,14 +27,24 @@ class Weighting(nn.Module, ABC):
         super().__init__()
         self.names = tuple(tasks)
 
-    @abstractmethod
     def forward(self, losses: Losses, model: nn.Module) -> Tensor:
         """The scalar that a training step minimises; called once a step.
 
         Args:
             losses: what the objective gave; only those tasks are in it that the batch has labels of.
             model: the network that is trained.
+
+        Raises:
+            SpecError: for a task that this weighting was not built for; or see `combined`.
         """
+        for task in losses.tasks:
+            if task not in self.names:
+                raise unknown("task", task, self.names, field="objective.weighting")
+        return self.combined(losses, model)
+
+    @abstractmethod
+    def combined(self, losses: Losses, model: nn.Module) -> Tensor:
+        """What `forward` returns, of losses of known tasks."""
 
     def end_epoch(self) -> None:
         """Take notice that a pass over the training samples is over; by default nothing."""
@@ -49,12 +59,6 @@ class Weighting(nn.Module, ABC):
     def groups(self) -> list[Group]:
         """Those of its parameters that learn at a rate of their own; the others follow the recipe."""
         return []
-
-    def check(self, tasks: Iterable[str]) -> None:
-        """Raise a `SpecError` for a task that this weighting was not built for."""
-        for task in tasks:
-            if task not in self.names:
-                raise unknown("task", task, self.names, field="objective.weighting")
 
 
 def weighted(losses: Losses, factors: Mapping[str, Tensor | float]) -> Tensor:

@@ -39,13 +39,12 @@ class DWA(Weighting):
     def __init__(self, tasks: Mapping[str, Task], *, temperature: float = 2.0):
         super().__init__(tasks)
         check_positive(WEIGHTING, temperature=temperature)
-        self.temperature = temperature
+        self.temperature = float(temperature)
         self.history = EpochMeans(self.names, 2)
         self.register_buffer("weights", torch.ones(len(self.names), dtype=torch.float64))
 
-    def forward(self, losses: Losses, model: nn.Module) -> Tensor:
+    def combined(self, losses: Losses, model: nn.Module) -> Tensor:
         """The sum over the tasks that are there, and the rest as it is."""
-        self.check(losses.tasks)
         self.history.add(losses.tasks)
         return weighted(losses, factors(self.names, self.weights, losses))
 

@@ -14,7 +14,6 @@ class Equal(Weighting):
     A task that is absent in a batch adds nothing, and the weights of the others stay 1 / T.
     """
 
-    def forward(self, losses: Losses, model: nn.Module) -> Tensor:
+    def combined(self, losses: Losses, model: nn.Module) -> Tensor:
         """The mean over all tasks, and the rest as it is."""
-        self.check(losses.tasks)
         return weighted(losses, dict.fromkeys(self.names, 1 / len(self.names)))

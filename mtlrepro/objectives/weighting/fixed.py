@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,13 +9,14 @@ from torch import Tensor, nn
 
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.objectives.losses import Losses
+from mtlrepro.objectives.numbers import finite
 from mtlrepro.objectives.weighting.base import Weighting
 
 
 class Fixed(Weighting):
     """The objective's own total, with the fixed weights of the spec: the plain weighted sum."""
 
-    def forward(self, losses: Losses, model: nn.Module) -> Tensor:
+    def combined(self, losses: Losses, model: nn.Module) -> Tensor:
         """The total."""
         return losses.total
 
@@ -39,8 +39,7 @@ def fixed_weights(pairs: Iterable[tuple[str, Any]], tasks: Iterable[str]) -> dic
     for task, value in pairs:
         if task not in weights:
             raise unknown("task", task, weights, field="objective.weights")
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value < 0:
+        if not finite(value) or value < 0:
             raise SpecError(f"weight {value!r}", field=f"objective.weights.{task}", mend="Use a finite number >= 0")
         weights[task] = float(value)
     return weights

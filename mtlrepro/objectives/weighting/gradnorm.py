@@ -16,6 +16,8 @@ from mtlrepro.tasks.base import Task
 
 FLOOR = 1e-6
 """Weights below this become it before they are scaled, so that none turns negative."""
+MOST_ALPHA, MOST_RATE = 10, 1
+"""The largest α, beyond which targets leave the range of float32, and the largest step of weights that sum to T."""
 
 
 class GradNorm(Weighting):
@@ -26,6 +28,9 @@ class GradNorm(Weighting):
     twice. In front of every step the weights are scaled to a sum of T.
 
     The weights have an Adam of their own at a constant rate, as in the paper. What is logged as the loss has both sums.
+    A recipe that clips gradients (`mtlrepro.spec.Recipe.clip`) measures those of the weights and of the network as one
+    vector, and scales both by one factor.
+
     L_i(0) is a task's loss in the first step that has one. With the rates of the paper weights stay above 0 but for
     Adam's momentum; the paper has no bound.
 
@@ -35,8 +40,8 @@ class GradNorm(Weighting):
 
     Args:
         tasks: see `Weighting`.
-        alpha: α, 0 or more; the larger, the more tasks that lag behind are favoured.
-        lr: learning rate of the weights, above 0.
+        alpha: α, from 0 to 10; the larger, the more tasks that lag behind are favoured.
+        lr: learning rate of the weights, above 0 and at most 1.
 
     Attributes:
         weights: task -> w_i, a scalar, 1 at first.
@@ -50,19 +55,18 @@ class GradNorm(Weighting):
 
     def __init__(self, tasks: Mapping[str, Task], *, alpha: float = 1.5, lr: float = 0.025):
         super().__init__(tasks)
-        check_numbers(WEIGHTING, alpha=alpha)
-        check_positive(WEIGHTING, lr=lr)
+        check_numbers(WEIGHTING, MOST_ALPHA, alpha=alpha)
+        check_positive(WEIGHTING, MOST_RATE, lr=lr)
         self.alpha, self.lr = alpha, lr
         self.weights = nn.ParameterDict({name: nn.Parameter(torch.ones(())) for name in self.names})
         self.register_buffer("initial", torch.zeros(len(self.names), dtype=torch.float64))
 
-    def forward(self, losses: Losses, model: nn.Module) -> Tensor:
+    def combined(self, losses: Losses, model: nn.Module) -> Tensor:
         """Both sums over the tasks that are there, and the rest as it is; the second has no gradient to the network.
 
         Raises:
             SpecError: if there is no weight that the losses share.
         """
-        self.check(losses.tasks)
         scaled = self._scaled()
         with torch.no_grad():
             for name, weight in zip(self.names, scaled.unbind(), strict=True):
@@ -114,8 +118,9 @@ class GradNorm(Weighting):
 def shared_gradients(losses: Sequence[Tensor], model: nn.Module) -> list[Tensor]:
     """The gradient of every loss with respect to the last weight that all of them reach.
 
-    Weights are the trained parameters of the backbone with two axes or more, the last one being that registered last;
-    where the maps are handed in and the backbone has no parameters, those of the whole network.
+    Weights are the trained parameters of the backbone's layers with two axes or more, the last one being that
+    registered last; where the maps are handed in and the backbone has no parameters, those of the whole network. Tables
+    of embeddings are no layers: transformers register them where it suits them.
 
     Args:
         losses: scalars with gradient; their graphs are kept.
@@ -124,7 +129,10 @@ def shared_gradients(losses: Sequence[Tensor], model: nn.Module) -> list[Tensor]
     Raises:
         SpecError: if there is no such weight.
     """
-    parameters = list(model.get_submodule("backbone").parameters()) or list(model.parameters())
+    backbone = model.get_submodule("backbone")
+    network = backbone if any(True for _ in backbone.parameters()) else model
+    layers = [module for module in network.modules() if not isinstance(module, nn.Embedding)]
+    parameters = [p for layer in layers for p in layer.parameters(recurse=False)]
     for weight in reversed([p for p in parameters if p.requires_grad and p.ndim > 1]):
         found: list[Tensor] = []
         for loss in losses:

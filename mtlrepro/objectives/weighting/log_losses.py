@@ -28,7 +28,7 @@ class LogLosses(Weighting):
     A task that is absent in a batch adds nothing.
     """
 
-    def forward(self, losses: Losses, model: nn.Module) -> Tensor:
+    def combined(self, losses: Losses, model: nn.Module) -> Tensor:
         """The sum of the logarithms, and the rest as it is."""
         projected = {task: log_loss(loss) for task, loss in losses.tasks.items()}
         return weighted(replace(losses, tasks=projected), dict.fromkeys(projected, 1.0))

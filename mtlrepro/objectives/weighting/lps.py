@@ -16,6 +16,11 @@ from mtlrepro.objectives.weighting.epochs import EpochMeans, factors
 from mtlrepro.objectives.weighting.log_losses import log_loss
 from mtlrepro.tasks.base import Task
 
+MOST_EPOCHS = 1000
+"""The longest history: the mean losses of all its epochs are held."""
+MOST_KAPPA = 1000
+"""The largest factor of deviations, far above what leaves all tasks but one or two without weight."""
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -60,8 +65,8 @@ class LPS(Weighting):
 
     Args:
         tasks: see `Weighting`; any number.
-        history: H, epochs over which losses are compared, at least 1.
-        kappa: κ, factor of the deviations from the mean, 0 or more; 1 leaves w̃ as they are.
+        history: H, epochs over which losses are compared, from 1 to 1000.
+        kappa: κ, factor of the deviations from the mean, from 0 to 1000; 1 leaves w̃ as they are.
         log: key of `PROJECTIONS`.
 
     Attributes:
@@ -79,8 +84,8 @@ class LPS(Weighting):
 
     def __init__(self, tasks: Mapping[str, Task], *, history: int = 3, kappa: float = 2.5, log: str = "weights"):
         super().__init__(tasks)
-        check_whole(WEIGHTING, history=history)
-        check_numbers(WEIGHTING, kappa=kappa)
+        check_whole(WEIGHTING, MOST_EPOCHS, history=history)
+        check_numbers(WEIGHTING, MOST_KAPPA, kappa=kappa)
         if log not in PROJECTIONS:
             raise unknown("projection", log, PROJECTIONS, field=f"{WEIGHTING}.log")
         self.kappa, self.projection = kappa, PROJECTIONS[log]
@@ -89,9 +94,8 @@ class LPS(Weighting):
         self.register_buffer("priority", torch.ones(len(self.names), dtype=torch.float64))
         self.register_buffer("clamped", torch.zeros(len(self.names), dtype=torch.int64))
 
-    def forward(self, losses: Losses, model: nn.Module) -> Tensor:
+    def combined(self, losses: Losses, model: nn.Module) -> Tensor:
         """The sum over the tasks that are there, and the rest as it is."""
-        self.check(losses.tasks)
         projected = {task: self.projection.loss(loss) for task, loss in losses.tasks.items()}
         # The logarithm of an empty batch's loss is not 0, but it is none of the epoch's, either.
         self.history.add({task: torch.where(losses.tasks[task] == 0, 0.0, value) for task, value in projected.items()})

@@ -21,7 +21,8 @@ class Uncertainty(Weighting):
     ones as in the paper's own experiments (sec. 4). For a loss of L_i the best weight is 1 / (2 L_i), of either term.
 
     The s_i learn by an Adam of their own at the rate of the recipe, without weight decay, which would draw them to a
-    weight of 1.
+    weight of 1. A recipe that clips gradients (`mtlrepro.spec.Recipe.clip`) measures those of the s_i and of the
+    network as one vector, and scales both by one factor.
 
     A task that is absent in a batch adds neither term, so that its s_i has no gradient and stays as it is. A loss of
     exactly 0, that of a batch without a valid pixel, adds neither, too; its gradient is 0, after which Adam's momentum
@@ -38,9 +39,8 @@ class Uncertainty(Weighting):
         super().__init__(tasks)
         self.log_variances = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in self.names})
 
-    def forward(self, losses: Losses, model: nn.Module) -> Tensor:
+    def combined(self, losses: Losses, model: nn.Module) -> Tensor:
         """The sum over the tasks that are there, and the rest as it is."""
-        self.check(losses.tasks)
         logs = {task: self.log_variances[task].to(loss.dtype) for task, loss in losses.tasks.items()}
         total = weighted(losses, {task: (-log).exp() for task, log in logs.items()})
         for task, log in logs.items():

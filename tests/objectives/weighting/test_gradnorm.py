@@ -9,10 +9,12 @@ from torch import nn
 from weighting_toys import NAMES, Net, batch, losses_of, tasks
 
 from mtlrepro.errors import SpecError
+from mtlrepro.models import build_model
 from mtlrepro.models.handed import Handed
 from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.supervised import Supervised
 from mtlrepro.objectives.weighting.gradnorm import GradNorm, shared_gradients
+from mtlrepro.spec import ModelSpec
 
 SIZES = st.floats(0.1, 10)
 
@@ -229,3 +231,24 @@ def test_odd_options_are_named(options):
 def test_an_unknown_task_is_named():
     with pytest.raises(SpecError, match="unknown task 'edges'"):
         GradNorm(tasks())(losses_of({"edges": 1.0})[0], Shared())
+
+
+@pytest.mark.parametrize(
+    ("arch", "backbone", "layer"),
+    [
+        ("mt_cp", "mask2former_nano", "network.transformer_module.decoder.mask_predictor.mask_embedder.2.0"),
+        ("mtl", "hrnet_nano", "stage4.0.fuse_layers.3.2.0.0"),
+        ("invpt", "vit_nano", "blocks.3.mlp.fc2"),
+        ("mtl", "resnet_nano", "layer4.0.downsample.0"),
+        ("segnet", "segnet_nano", "stages.4.6"),
+    ],
+)
+def test_the_last_shared_layer_of_real_networks(arch, backbone, layer):
+    """Not a table of embeddings, which Mask2Former registers last."""
+    torch.manual_seed(0)
+    model = build_model(ModelSpec(arch, backbone, NAMES[:2]), dict.fromkeys(NAMES, 2), (64, 64))
+    losses = [maps.square().mean() for maps in model(torch.randn(2, 3, 64, 64)).final.values()]
+    weight = model.backbone.get_submodule(layer).weight
+    for found, loss in zip(shared_gradients(losses, model), losses, strict=True):
+        (wanted,) = torch.autograd.grad(loss, weight, retain_graph=True)
+        assert torch.equal(found, wanted)

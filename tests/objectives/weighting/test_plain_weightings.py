@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from weighting_toys import NAMES, NOTHING, Net, gradients, losses_of, tasks
+from weighting_toys import NAMES, NOTHING, Net, gradients, losses_of, same_bits, state_of, tasks
 
 from mtlrepro.errors import SpecError
 from mtlrepro.objectives.losses import Losses
@@ -78,9 +78,13 @@ def test_a_batch_without_labels_is_left_as_it_is(name):
     assert WEIGHTINGS[name](tasks())(losses, NOTHING) is losses.total
 
 
-def test_an_unknown_task_is_named():
-    with pytest.raises(SpecError, match="unknown task 'edges'"):
-        Equal(tasks())(losses_of({"edges": 1.0})[0], NOTHING)
+@pytest.mark.parametrize("name", sorted(WEIGHTINGS))
+def test_an_unknown_task_is_named(name):
+    weighting = WEIGHTINGS[name](tasks())
+    state = state_of(weighting)
+    with pytest.raises(SpecError, match=r"objective\.weighting: unknown task 'edges'"):
+        weighting(losses_of({"depth": 1.0, "edges": 1.0})[0], NOTHING)
+    assert same_bits(state_of(weighting), state)
 
 
 # epochs
