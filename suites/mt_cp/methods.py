@@ -1,7 +1,7 @@
 """MT-CP's experiments as run specs (paper section 4; its public implementation where the paper is silent).
 
-Where the two contradict each other, rows mostly follow the paper in what is minimised and its implementation in the rest
-(`docs/mt-cp.md`).
+Where the two contradict each other, rows mostly follow the paper in what is minimised, and its implementation in all
+else (`docs/mt-cp.md`).
 """
 
 from collections.abc import Mapping, Sequence

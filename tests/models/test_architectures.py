@@ -55,8 +55,12 @@ CLASSES = {"semseg": 40, "edges": 2}
 """Of ATRC's auxiliary maps, which not all tasks have."""
 
 
+ELSEWHERE = {"mt_cp", "mt_cp_single"}
+"""Tried in test_mt_cp.py: their encoder wants larger images, and has parameters whose gradient starts at 0."""
+
+
 def test_every_architecture_is_covered():
-    assert {s.arch for s in SPECS.values()} == set(MODELS)
+    assert {s.arch for s in SPECS.values()} | ELSEWHERE == set(MODELS)
 
 
 @cache
