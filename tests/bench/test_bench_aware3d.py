@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from peak_memory import peak_bytes
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from mtlrepro.data.frustum import grid_points
 from mtlrepro.models.compositing import stratified
@@ -78,24 +78,6 @@ def step(form: str, case: Case) -> list[Tensor]:
     return [*(m.detach() for m in found), *gradients]
 
 
-def peak(form: str, case: Case) -> int:
-    """Bytes that are allocated at a pass's worst moment, beside its inputs."""
-    if case.planes.is_cuda:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step(form, case)
-        return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step(form, case)
-    assert profiler.profiler is not None
-    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
-    held = highest = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        held += event.nbytes()
-        highest = max(highest, held)
-    return highest
-
-
 def measure(size: tuple[int, int], samples: int, rounds: int, device: str) -> dict[str, float]:
     """Median milliseconds of a forward and backward pass, taken in turns on one thread, and peak MiB."""
     threads = torch.get_num_threads()
@@ -113,7 +95,10 @@ def measure(size: tuple[int, int], samples: int, rounds: int, device: str) -> di
             apart = max(((a - b).norm() / b.norm()).item() for a, b in zip(found, expected, strict=True))
             figures[f"{form}_difference"] = apart
     for form in FORMS:
-        figures |= {f"{form}_ms": 1e3 * statistics.median(times[form][1:]), f"{form}_mib": peak(form, case) / 2**20}
+        figures |= {
+            f"{form}_ms": 1e3 * statistics.median(times[form][1:]),
+            f"{form}_mib": peak_bytes(lambda form=form: step(form, case), case.planes.is_cuda) / 2**20,
+        }
     torch.set_num_threads(threads)
     return {
         **figures,

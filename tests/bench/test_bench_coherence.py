@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from peak_memory import peak_bytes
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from mtlrepro.models.coherence import attend
 
@@ -52,24 +52,6 @@ def step(form: str, inputs: list[Tensor], upstream: Tensor) -> list[Tensor]:
     return [result.detach(), *gradients]
 
 
-def peak(form: str, inputs: list[Tensor], upstream: Tensor) -> int:
-    """Bytes that are allocated at a pass's worst moment, beside its inputs."""
-    if upstream.is_cuda:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step(form, inputs, upstream)
-        return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step(form, inputs, upstream)
-    assert profiler.profiler is not None
-    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
-    held = highest = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        held += event.nbytes()
-        highest = max(highest, held)
-    return highest
-
-
 def measure(size: tuple[int, int], rounds: int, device: str) -> dict[str, float]:
     """Median milliseconds of a forward and backward pass, taken in turns on one thread, and peak MiB."""
     threads = torch.get_num_threads()
@@ -88,7 +70,7 @@ def measure(size: tuple[int, int], rounds: int, device: str) -> dict[str, float]
     )
     del found
     for form in FORMS:
-        memory = peak(form, inputs, upstream) / 2**20
+        memory = peak_bytes(lambda form=form: step(form, inputs, upstream), upstream.is_cuda) / 2**20
         figures |= {f"{form}_ms": 1e3 * statistics.median(times[form][1:]), f"{form}_mib": memory}
     torch.set_num_threads(threads)
     return {

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import ModuleType
 
+import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from mtlrepro.suite.results import (
@@ -130,3 +133,15 @@ def write_run(root: Path, key: str) -> RunInfo:
     for name in ("0_image", "0_target_semseg", "0_final_semseg"):
         Image.new("RGB", (32, 24), "red").save(folder / "pictures" / f"{name}.png")
     return RunInfo(key, str(folder), "mtl/hrnet_nano", "smoke", 3.0, False, 0)
+
+
+def note_figures(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[Figure]:
+    """The figures that a module of reports draws from now on, none of them made a PNG."""
+    figures: list[Figure] = []
+
+    def note(figure: Figure) -> bytes:
+        figures.append(figure)
+        return b""
+
+    monkeypatch.setattr(module, "to_png", note)
+    return figures

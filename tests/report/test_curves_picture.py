@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from report_fakes import COLUMNS, own_session, write_run
+from report_fakes import COLUMNS, note_figures, own_session, write_run
 
 from mtlrepro.report import curves as module
 from mtlrepro.report.content import WEIGHED, build
@@ -24,14 +24,7 @@ STEPS = (20, 40)
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are drawn."""
-    figures: list[Figure] = []
-
-    def note(figure: Figure) -> bytes:
-        figures.append(figure)
-        return b""
-
-    monkeypatch.setattr(module, "to_png", note)
-    return figures
+    return note_figures(monkeypatch, module)
 
 
 def rows(*names: str) -> list[RowResult]:

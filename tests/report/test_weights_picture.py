@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from report_fakes import own_session, write_run
+from report_fakes import note_figures, own_session, write_run
 
 from mtlrepro.report import weights as module
 from mtlrepro.report import write_report
@@ -48,14 +48,7 @@ def files(**logs: Series) -> dict[str, RunFiles]:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are drawn."""
-    figures: list[Figure] = []
-
-    def note(figure: Figure) -> bytes:
-        figures.append(figure)
-        return b""
-
-    monkeypatch.setattr(module, "to_png", note)
-    return figures
+    return note_figures(monkeypatch, module)
 
 
 def test_weights_are_read_beside_losses_and_evaluations(tmp_path: Path) -> None:
