@@ -15,6 +15,13 @@ from mtlrepro.spec import DataSpec, ModelSpec, Recipe, RunSpec
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Beside other workers nothing can be timed: benchmarks run once, which needs no warning."""
+    if config.getoption("dist", "no") != "no" or hasattr(config, "workerinput"):
+        config.option.benchmark_disable = True
+
+
 TINY_SIZE = (32, 32)
 TINY = """
 name = "tiny"
