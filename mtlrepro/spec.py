@@ -185,8 +185,9 @@ class RunSpec:
 
     Attributes:
         needs: runs that must be finished before this one, with the same seed, such as its teachers'.
-        start: whether the weights start from those of the first of `needs`, as far as names and shapes agree; the
-            objective is given the others.
+        start: whether the weights start from those of the first of `needs`, as far as names and shapes agree; for an
+            architecture made of single-task networks, from the first of them, one a main task, all of their weights.
+            The objective is given the others.
     """
 
     data: DataSpec

@@ -150,17 +150,21 @@ def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> O
 
     The first group follows the recipe: biases and normalisation weights decay too, as in the papers' recipes. The
     backbone is a group of its own where the recipe gives it a rate of its own, and frozen where that is 0. One more
-    for each of `Objective.groups` and `Weighting.groups`; those with an optimizer of their own have one.
+    for each of `Objective.groups` and `Weighting.groups`; those with an optimizer of their own have one. An
+    architecture may have parameters with rates of their own, too (`rates`: lists of them, each with its multiple of the
+    recipe's rate).
 
     Raises:
         SpecError: unknown optimizer, or a rate, length or norm that no training can have.
     """
     check_recipe(recipe)
-    special = [*objective.groups(), *objective.weighting.groups()]
+    own_rates: list[tuple[list[nn.Parameter], float]] = getattr(model, "rates", list)()
+    special = [*objective.groups(), *objective.weighting.groups(), *(Group(p, factor) for p, factor in own_rates)]
+    apart = {id(p) for group in special for p in group.parameters}
     encoder: list[nn.Parameter] = []
     if recipe.encoder_lr is not None:
-        encoder = list(model.get_submodule("backbone").parameters())
-    apart = {id(p) for group in special for p in group.parameters} | {id(p) for p in encoder}
+        encoder = [p for p in model.get_submodule("backbone").parameters() if id(p) not in apart]
+    apart |= {id(p) for p in encoder}
     usual = [p for p in [*model.parameters(), *objective.parameters()] if id(p) not in apart]
     groups = [_group(usual, recipe)]
     if recipe.encoder_lr:

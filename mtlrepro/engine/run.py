@@ -19,6 +19,7 @@ from mtlrepro.data.sample import Dataset, DatasetInfo
 from mtlrepro.data.streams import source, val_source
 from mtlrepro.data.transforms.augment import AUGMENTATIONS
 from mtlrepro.engine import checkpoint
+from mtlrepro.engine.begin import FILE, begin, begun_from
 from mtlrepro.engine.checkpoint import Position
 from mtlrepro.engine.determinism import derive, make_deterministic, open_device
 from mtlrepro.engine.environment import environment
@@ -144,7 +145,7 @@ def time_steps(spec: RunSpec, machine: Machine, steps: int) -> dict[str, float]:
     tasks, views = make_tasks(spec.tasks, info, spec.objective.losses), OBJECTIVES[spec.objective.name].views
     loader = open_loader(spec, _with_beside(spec, tasks, info), open_train, seed=0, views=views)
     batches = [loader.batch_at(step) for step in range(min(TIMED_BATCHES, loader.steps_per_epoch))]
-    teachers = [built(need) for need in spec.needs[spec.start :]]
+    teachers = [built(need) for need in spec.needs[begun_from(spec) :]]
     return training_speed(spec, tasks, batches, machine.device, steps, teachers)
 
 
@@ -181,9 +182,9 @@ def _train_and_evaluate(
     check_same_labels(loader.main.dataset.info, val_set.info, tasks)
     steps = training_steps(recipe, loader.steps_per_epoch)
 
-    file = directory / "checkpoint.safetensors"
+    file = directory / FILE
     if spec.start and not file.exists():
-        checkpoint.start(needs[0] / "checkpoint.safetensors", model, objective, spec.tasks, spec.needs[0].tasks)
+        begin(spec, needs, model, objective)
     start = _resume(file, model, objective, optimizer, steps)
     start.seconds["setup"] = start.seconds.get("setup", 0.0) + time.perf_counter() - started
 
@@ -250,18 +251,17 @@ def check_same_labels(train: DatasetInfo, val: DatasetInfo, tasks: Mapping[str, 
 
 
 def _teachers(spec: RunSpec, needs: Sequence[Path], device: torch.device, machine: Machine) -> list[nn.Module]:
-    """Networks of the runs that a spec needs besides the one it starts from, after their last step, for evaluation."""
-    if spec.start and not spec.needs:
-        raise SpecError("a run that starts from no other one", field="start", mend="Name it first in `needs`")
+    """Networks of the runs that a spec needs besides those it starts from, after their last step, for evaluation."""
+    first = begun_from(spec)
     if len(needs) != len(spec.needs):
         problem = f"the spec needs {len(spec.needs)} finished runs, got {len(needs)}"
         raise SpecError(problem, field="needs", mend="Finish them first, and give the directory of each")
     teachers = []
-    for need, directory in list(zip(spec.needs, needs, strict=True))[spec.start :]:
+    for need, directory in list(zip(spec.needs, needs, strict=True))[first:]:
         info = open_dataset(val_source(need.data), "val", machine).info
         channels = {n: task.channels for n, task in make_tasks(need.tasks, info, need.objective.losses).items()}
         teacher = build_model(replace(need.model, weights=None), channels, need.data.size)
-        checkpoint.load_model(directory / "checkpoint.safetensors", teacher)
+        checkpoint.load_model(directory / FILE, teacher)
         teachers.append(teacher.to(device).eval().requires_grad_(False))
     return teachers
 

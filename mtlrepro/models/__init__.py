@@ -28,6 +28,8 @@ MODELS = Registry(
         "mti_net": "mtlrepro.models.mti_net:MTINet",
         "segnet": "mtlrepro.models.segnet:SegNet",
         "deeplab": "mtlrepro.models.deeplab:DeepLab",
+        "deeplab_single": "mtlrepro.models.deeplab:SingleDeepLab",
+        "cross_stitch": "mtlrepro.models.cross_stitch:CrossStitch",
         "three_ways": "mtlrepro.models.three_ways:ThreeWays",
         "dense_mtl": "mtlrepro.models.dense_mtl:DenseMTL",
         "invpt": "mtlrepro.models.invpt:InvPT",
@@ -61,12 +63,13 @@ def build_model(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, i
     """
     architecture, tasks = _checked(spec, channels)
     check_weights(spec)
-    model = architecture(BACKBONES[spec.backbone].build(size=size), *tasks, channels, **dict(spec.options))
+    backbone = BACKBONES[spec.backbone].build(size=size)
     if spec.weights is not None:
         from mtlrepro.models.weights import load_weights
 
-        model.backbone.weights_report = load_weights(model.backbone, spec.weights)
-    return model
+        # Before anything is built on it: an architecture may make copies.
+        backbone.weights_report = load_weights(getattr(backbone, "encoder", backbone), spec.weights)
+    return architecture(backbone, *tasks, channels, **dict(spec.options))
 
 
 def check_weights(spec: ModelSpec) -> None:
@@ -91,11 +94,14 @@ def build_decoder(spec: ModelSpec, channels: Mapping[str, int], backbone: Backbo
     Raises:
         SpecError: as for `build_model`, and for an architecture that asks more of its backbone than maps.
     """
+    from mtlrepro.models.base import BRINGS
     from mtlrepro.models.handed import Handed
 
     architecture, tasks = _checked(spec, channels)
+    brings = {name: getattr(backbone, name) for name in BRINGS if hasattr(backbone, name)}
     try:
-        return architecture(Handed(backbone.channels, backbone.strides), *tasks, channels, **dict(spec.options))
+        handed = Handed(backbone.channels, backbone.strides, **brings)
+        return architecture(handed, *tasks, channels, **dict(spec.options))
     except SpecError as error:
         if error.field != "model.backbone":
             raise

@@ -6,6 +6,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+BRINGS = ("head", "task_widths")
+"""What a backbone may have for who reads its maps; see `Backbone`."""
+
 
 class Backbone(Protocol):
     """A module that turns an image (B, 3, H, W) into feature maps (B, channels[s], H/strides[s], W/strides[s]).
@@ -13,6 +16,10 @@ class Backbone(Protocol):
     Attributes:
         channels: width of every map, finest map first.
         strides: stride of every map, never decreasing.
+
+    One may bring `head(widths, strides, outputs)`, which makes the heads of tasks on its maps
+    (`mtlrepro.models.heads.task_head`), and `task_widths`, how many channels a task's own features have at every scale.
+    Where pinned weights are of a part of it alone, that part is its `encoder`.
     """
 
     channels: tuple[int, ...]

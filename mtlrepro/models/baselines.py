@@ -1,4 +1,4 @@
-"""The baselines of the MTI-Net paper (ECCV 2020, section 3.1): a backbone with one HRNet head a task."""
+"""The baselines of the MTI-Net paper (ECCV 2020, section 3.1): a backbone with one head of its family a task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mtlrepro.errors import SpecError
 from mtlrepro.models.base import Backbone
-from mtlrepro.models.heads import HRNetHead
+from mtlrepro.models.heads import task_head
 from mtlrepro.models.layers import resize
 from mtlrepro.models.outputs import Outputs
 
@@ -29,7 +29,7 @@ class MultiTask(nn.Module):
     def __init__(self, backbone: Backbone, main: Sequence[str], channels: Mapping[str, int]):
         super().__init__()
         self.backbone = backbone
-        self.heads = nn.ModuleDict({task: HRNetHead(backbone.channels, channels[task]) for task in main})
+        self.heads = nn.ModuleDict({task: task_head(backbone, channels[task]) for task in main})
 
     def forward(self, image: Tensor) -> Outputs:
         """Predictions of an image (B, 3, H, W); there are no intermediate stages."""

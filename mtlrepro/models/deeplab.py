@@ -2,7 +2,8 @@
 
 JTR (CVPR 2024, section 6.4, table 15) names "DeepLabV3+ with ResNet-50" and describes it no further. This is the
 network that multi-task libraries call so: a dilated ResNet-50, and a DeepLabV3 head a task, without low-level branch.
-DenseMTL (WACV 2023, section 4.1) has the same heads on a ResNet-101 for its STL and MTL baselines.
+DenseMTL (WACV 2023, section 4.1) has the same heads on a ResNet-101 for its STL and MTL baselines, the authors of
+MTI-Net (ECCV 2020) on ResNet-50 and ResNet-18 for the encoder-focused baselines of their public code.
 """
 
 from __future__ import annotations
@@ -57,6 +58,23 @@ class AtrousPyramid(nn.Module):
         return self.project(torch.cat([*[branch(maps) for branch in self.branches], mean], dim=1))
 
 
+def deeplab_head(inputs: int, outputs: int, width: int) -> nn.Sequential:
+    """The head of one task: a pyramid, a 3x3 and a 1x1 convolution, from maps (B, inputs, h, w) to (B, outputs, h, w).
+
+    Args:
+        inputs: channels of the backbone's last map.
+        outputs: channels of the prediction.
+        width: channels in between.
+
+    Raises:
+        SpecError: for a width below 1.
+    """
+    if width < 1:
+        raise SpecError(f"no head has {width} channels", field="width", mend="Give a positive number")
+    pyramid = AtrousPyramid(inputs, width)
+    return nn.Sequential(pyramid, conv_norm(width, width, 3), nn.Conv2d(width, outputs, 1))
+
+
 class DeepLab(nn.Module):
     """One shared dilated backbone; a task's head is a pyramid, a 3x3 and a 1x1 convolution.
 
@@ -83,16 +101,9 @@ class DeepLab(nn.Module):
         aligned: bool = True,
     ):
         super().__init__()
-        if width < 1:
-            raise SpecError(f"no head has {width} channels", field="width", mend="Give a positive number")
         self.backbone = backbone
         self.aligned = aligned
-
-        def head(outputs: int) -> nn.Sequential:
-            pyramid = AtrousPyramid(backbone.channels[-1], width)
-            return nn.Sequential(pyramid, conv_norm(width, width, 3), nn.Conv2d(width, outputs, 1))
-
-        self.heads = nn.ModuleDict({task: head(channels[task]) for task in main})
+        self.heads = nn.ModuleDict({task: deeplab_head(backbone.channels[-1], channels[task], width) for task in main})
 
     def forward(self, image: Tensor) -> Outputs:
         """Predictions of an image (B, 3, H, W), resized bilinearly, and the backbone's maps."""
@@ -103,3 +114,34 @@ class DeepLab(nn.Module):
             for task, head in self.heads.items()
         }
         return Outputs(final, features=features)
+
+
+class SingleDeepLab(DeepLab):
+    """A DeepLab of its own for one task, as cross-stitch networks are made of; its checkpoint is that of `DeepLab`.
+
+    Args:
+        backbone: the encoder.
+        main: the one task.
+        channels: output channels of every task.
+        width: channels inside the head.
+        aligned: see `DeepLab`; by default half-pixel centres, as in the public code of MTI-Net's authors.
+
+    Raises:
+        SpecError: for more than one task, and for a width below 1.
+    """
+
+    single_task: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        main: Sequence[str],
+        channels: Mapping[str, int],
+        *,
+        width: int = 256,
+        aligned: bool = False,
+    ):
+        if len(main) != 1:
+            mend = "Use one spec a task, or architecture 'deeplab'"
+            raise SpecError(f"a single-task network cannot predict {tuple(main)}", field="model.main", mend=mend)
+        super().__init__(backbone, main, channels, width=width, aligned=aligned)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ class Handed(nn.Module):
     Args:
         channels: width of every map, finest first.
         strides: stride of every map.
+        brings: what else the encoder has for who reads its maps (`mtlrepro.models.base.BRINGS`).
 
     Attributes:
         maps: what the next call returns, (B, channels[s], H / strides[s], W / strides[s]) each.
@@ -21,10 +23,12 @@ class Handed(nn.Module):
 
     weights_report = None
 
-    def __init__(self, channels: Sequence[int], strides: Sequence[int]):
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], **brings: Any):
         super().__init__()
         self.channels, self.strides = tuple(channels), tuple(strides)
         self.maps: list[Tensor] = []
+        for name, value in brings.items():
+            setattr(self, name, value)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """The maps that were set."""

@@ -1,4 +1,7 @@
-"""The decoder of HRNet: all scales resized to the finest, concatenated, two 1x1 convolutions (MTI-Net, A.2)."""
+"""Heads of tasks on the maps of several scales (MTI-Net, A.2): that of HRNet, or the backbone's own.
+
+HRNet's resizes all scales to the finest, concatenates them and has two 1x1 convolutions.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,26 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from mtlrepro.models.base import Backbone
 from mtlrepro.models.layers import concat_scales
+
+
+def task_head(backbone: Backbone, outputs: int, widths: Sequence[int] = (), scales: Sequence[int] = ()) -> nn.Module:
+    """The head with which a backbone's maps are decoded: the one that it brings (`head`), else HRNet's.
+
+    Args:
+        backbone: whose maps, or what was made of them, the head is going to read.
+        outputs: channels of the prediction.
+        widths: channels of what it reads, by default those of the backbone's maps.
+        scales: indices of the backbone's maps that it reads, finest first; by default all.
+
+    Returns:
+        A module from a list of maps (B, widths[i], h_i, w_i) to (B, outputs, h_0, w_0).
+    """
+    scales = scales or range(len(backbone.channels))
+    widths = widths or [backbone.channels[s] for s in scales]
+    own = getattr(backbone, "head", None)
+    return own(widths, [backbone.strides[s] for s in scales], outputs) if own else HRNetHead(widths, outputs)
 
 
 class HRNetFuse(nn.Module):

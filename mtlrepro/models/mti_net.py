@@ -3,7 +3,7 @@
 What the paper leaves open follows the public reference implementation: the feature propagation module reads the initial
 task features, not the distilled ones, and none works at the finest scale. Ablations that were published as numbers only
 are derived: without the module a head sees the backbone's map alone; with fewer scales the coarsest kept one starts the
-propagation.
+propagation. On an FPN (not released) all is as on HRNet but for the widths and the head.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mtlrepro.errors import SpecError
 from mtlrepro.models.base import Backbone
 from mtlrepro.models.distillation import Distillation
 from mtlrepro.models.fpm import FeaturePropagation
-from mtlrepro.models.heads import HRNetHead
+from mtlrepro.models.heads import task_head
 from mtlrepro.models.layers import basic_block, resize
 from mtlrepro.models.outputs import Outputs
 
@@ -60,8 +60,8 @@ class MTINet(nn.Module):
 
     From the coarsest kept scale to the finest: initial heads see the backbone's map and, per task, what the feature
     propagation module passed on from the next coarser kept scale, resized. Then, at each scale by itself, distillation
-    (equation 1), and per main task an HRNet head over the distilled features of all kept scales. A task's features are
-    as wide as the backbone's map at their scale.
+    (equation 1), and per main task a head of the backbone's family over the distilled features of all kept scales. A
+    task's features are as wide as the backbone's map at their scale, or as the backbone says (an FPN's maps are wider).
 
     Dropping a scale removes its heads, propagation, distillation and share in the aggregation; the backbone stays
     whole, so that some layers of its last fusion feed nothing and get no gradient.
@@ -76,9 +76,11 @@ class MTINet(nn.Module):
         fpm: whether features propagate between scales.
         fpm_reduction: channel reduction inside the propagation module; 1 leaves f unreduced.
         fpm_softmax: axis of its attention, "channels" or "tasks" (see `FeaturePropagation`).
+        widths: channels of a task's features at every kept scale, finest first, in place of the backbone's.
 
     Raises:
-        SpecError: for `scales` the backbone does not have or that leave out the finest, and for bad module options.
+        SpecError: for `scales` the backbone does not have or that leave out the finest, for other than one width of at
+            least 1 a kept scale, and for bad module options.
     """
 
     front_end: ClassVar[bool] = True
@@ -94,19 +96,21 @@ class MTINet(nn.Module):
         fpm: bool = True,
         fpm_reduction: int = 4,
         fpm_softmax: str = "channels",
+        widths: Sequence[int] = (),
     ):
         super().__init__()
         self.backbone = backbone
         self.scales = _kept_scales(scales, len(backbone.channels))
-        widths = [backbone.channels[s] for s in self.scales]
+        usual = getattr(backbone, "task_widths", backbone.channels)
+        widths = _checked_widths(widths, len(self.scales)) or [usual[s] for s in self.scales]
         self.initial, self.fpm, self.distillation = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for position, (scale, width) in enumerate(zip(self.scales, widths, strict=True)):
             coarser = widths[position + 1] if fpm and scale != self.scales[-1] else 0
-            self.initial[str(scale)] = InitialHeads(aux, width, coarser, width, channels)
+            self.initial[str(scale)] = InitialHeads(aux, backbone.channels[scale], coarser, width, channels)
             if fpm and position > 0:
                 self.fpm[str(scale)] = FeaturePropagation(aux, width, reduction=fpm_reduction, softmax=fpm_softmax)
             self.distillation[str(scale)] = Distillation(main, aux, width)
-        self.heads = nn.ModuleDict({task: HRNetHead(widths, channels[task]) for task in main})
+        self.heads = nn.ModuleDict({task: task_head(backbone, channels[task], widths, self.scales) for task in main})
 
     def forward(self, image: Tensor) -> Outputs:
         """Predictions of an image (B, 3, H, W).
@@ -136,3 +140,11 @@ def _kept_scales(scales: int | Sequence[int], available: int) -> tuple[int, ...]
         mend = f"Give a number from 1 to {available}, or increasing indices below {available} that start at 0"
         raise SpecError(f"cannot keep scales {scales!r} of a backbone with {available}", field="scales", mend=mend)
     return kept
+
+
+def _checked_widths(widths: Sequence[int], scales: int) -> Sequence[int]:
+    fits = isinstance(widths, Sequence) and len(widths) in (0, scales)
+    if not fits or not all(isinstance(width, int) and width > 0 for width in widths):
+        mend = f"Give {scales} positive integers, finest scale first, or leave it out for the backbone's"
+        raise SpecError(f"cannot build features of widths {widths!r}", field="widths", mend=mend)
+    return widths

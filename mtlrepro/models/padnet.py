@@ -4,13 +4,16 @@ Facts that neither paper prints come from the public reference implementation of
 their number of channels (270 for HRNet-18), and heads are pairs of bottlenecks of 256 channels. Initial predictions
 stay at stride 4; how they meet their labels is up to the objective.
 
+On an FPN, which the MTI-Net paper compares on and does not describe (Table S3), the finest map is used as it is.
+
 DenseMTL (WACV 2023, section 4.1) compares against the same network on a dilated ResNet-101. There, as its public
 reference implementation shows, everything happens at the resolution of the backbone's last map, which is used as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -23,26 +26,31 @@ from mtlrepro.models.layers import bottleneck, resize
 from mtlrepro.models.outputs import Outputs
 
 
-class LastMap(nn.Module):
-    """Takes the last of a backbone's maps as it is.
+class OneMap(nn.Module):
+    """Takes one of a backbone's maps as it is.
 
     Args:
         widths: channels of the maps, finest first.
+        index: which map.
 
     Attributes:
         channels: width of the result.
     """
 
-    def __init__(self, widths: Sequence[int]):
+    def __init__(self, widths: Sequence[int], index: int):
         super().__init__()
-        self.channels = widths[-1]
+        self.channels, self.index = widths[index], index
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """(B, channels, h, w) at the size of the last map."""
-        return maps[-1]
+        """(B, channels, h, w) at the size of that map."""
+        return maps[self.index]
 
 
-MAPS: dict[str, type[HRNetFuse] | type[LastMap]] = {"fused": HRNetFuse, "last": LastMap}
+MAPS: dict[str, Callable[[Sequence[int]], HRNetFuse | OneMap]] = {
+    "fused": HRNetFuse,
+    "first": partial(OneMap, index=0),
+    "last": partial(OneMap, index=-1),
+}
 
 
 class PADNet(nn.Module):
@@ -54,8 +62,8 @@ class PADNet(nn.Module):
         aux: tasks with an initial prediction, the main ones among them.
         channels: output channels of every task.
         width: channels of a task's features, a multiple of 4; the bottlenecks inside are a quarter as wide.
-        maps: what the initial heads read: "fused", all maps of the backbone joined at the finest scale, or "last", its
-            last map alone.
+        maps: what the initial heads read: "fused", all maps of the backbone joined at the finest scale, or its "first"
+            or "last" map alone.
 
     Raises:
         SpecError: for a `width` that is not a positive multiple of 4 and for an unknown choice of `maps`.
@@ -94,7 +102,7 @@ class PADNet(nn.Module):
     def forward(self, image: Tensor) -> Outputs:
         """Predictions of an image (B, 3, H, W); stage `"initial"` holds every front-end task at its own stride.
 
-        That is 4 for joined maps of an HRNet, 16 for the last map of a ResNet of output stride 16.
+        That is 4 for joined maps of an HRNet and the first of an FPN, 16 for the last of a ResNet of output stride 16.
         """
         maps = self.backbone(image)
         fused = self.fuse(maps)

@@ -29,6 +29,8 @@ from mtlrepro.tasks.base import Task
 
 BASELINE = "stl"
 FLAG = "--objective-option"
+PLAIN = ("supervised", "partial")
+"""Objectives of task losses alone, on full and on partial labels."""
 FITS_ALL = 32
 """Sides of images that are multiples of this fit every network."""
 WEIGHTING, WEIGHTING_FLAG = "--weighting", "--weighting-option"
@@ -125,14 +127,19 @@ def compare(c: Comparison) -> BoundTable:
     data = DataSpec(dataset, c.size, c.augment, labels=c.labels, labels_over=labels_over)
 
     def run(
-        arch: str, objective: str, group: tuple[str, ...], weighting: str = "fixed", needs: tuple[RunSpec, ...] = ()
+        arch: str,
+        objective: str,
+        group: tuple[str, ...],
+        weighting: str = "fixed",
+        needs: tuple[RunSpec, ...] = (),
+        start: bool = False,
     ) -> RunSpec:
         aux = tuple(dict.fromkeys(main + c.aux)) if MODELS[arch].front_end else ()
         weights = tuple((t, w) for t, w in options(**dict(c.loss_weights)) if t in group + aux)
         model = ModelSpec(arch, c.backbone, group, aux, c.weights)
         settings = _those(c.objective_options, option_names(OBJECTIVES[objective]))
         scheme = WeightingSpec(weighting, _those(c.weighting_options, option_names(WEIGHTINGS[weighting])))
-        return RunSpec(data, model, recipe, ObjectiveSpec(objective, weights, settings, weighting=scheme), needs)
+        return RunSpec(data, model, recipe, ObjectiveSpec(objective, weights, settings, weighting=scheme), needs, start)
 
     def rows(method: str) -> list[Row]:
         arch, objective = _parts(method)
@@ -140,11 +147,14 @@ def compare(c: Comparison) -> BoundTable:
             mend = "Declare a table with a spec of its own (suites/), or choose another objective"
             raise SpecError(f"{objective!r} needs {needed}, which --dataset runs do not have", field=method, mend=mend)
         groups = [(t,) for t in main] if _single(arch) else [main]
-        teachers = tuple(run(arch, "partial", (t,)) for t in main) if objective == "must" else ()
+        part = getattr(MODELS[arch], "PARTS", None)
+        teachers = tuple(run(part or arch, "partial", (t,)) for t in main) if objective == "must" else ()
+        alone = objective if objective in PLAIN else PLAIN[c.labels != "full"]
+        parts = tuple(run(part, alone, (t,)) for t in main) if part else ()
         return [
             Row(
                 method if weighting == "fixed" else f"{method} ({weighting})",
-                tuple(run(arch, objective, group, weighting, teachers) for group in groups),
+                tuple(run(arch, objective, group, weighting, parts + teachers, start=bool(parts)) for group in groups),
             )
             for weighting in (weightings if len(groups[0]) > 1 else ("fixed",))
         ]

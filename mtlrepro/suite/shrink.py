@@ -14,6 +14,9 @@ SMOKE_BACKBONES = {
     "hrnet18": "hrnet_nano",
     "hrnet48": "hrnet_nano",
     "segnet": "segnet_nano",
+    "resnet18_fpn": "fpn_nano",
+    "resnet50_fpn": "fpn_nano",
+    "resnet18_os8": "resnet_nano",
     "resnet50_os8": "resnet_nano",
     "resnet50_os16": "resnet_nano",
     "resnet101_os16": "resnet_nano_os16",
@@ -26,6 +29,8 @@ NARROW = options(widths=(8, 16, 16, 24, 24))
 SMOKE_MODEL_OPTIONS: dict[str, Options] = {
     "padnet": options(width=32),
     "deeplab": options(width=16),
+    "deeplab_single": options(width=16),
+    "cross_stitch": options(width=16),
     "three_ways": NARROW,
     "dense_mtl": NARROW,
     "invpt": options(width=24, prediction_width=8),
@@ -128,8 +133,9 @@ SMOKE_LR = {
 """Smoke runs make a few hundred steps from random weights: the papers' fine-tuning rates would not move them. By
 optimizer and whether gradients are clipped; one rate for encoder and heads, both of which are new."""
 
-SMOKE_LR_FACTOR = {"atrc": 50.0}
-"""Architecture -> factor of that: SGD's rate without clipping is for losses a hundred times as large as ATRC's."""
+SMOKE_LR_FACTOR = {("atrc", "sgd"): 50.0, ("stl", "sgd"): 50.0, ("mtl", "sgd"): 50.0}
+"""Architecture and optimizer -> factor of that: SGD's rate without clipping is for losses a hundred times as large as
+those of ATRC and of MTI-Net's baselines."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +226,7 @@ def smoke(spec: RunSpec) -> RunSpec:
         spec,
         data=_smoke_data(spec.data, pace),
         model=_smoke_model(spec.model),
-        recipe=_smoke_recipe(spec.recipe, spec.data, SMOKE_LR_FACTOR.get(spec.model.arch, 1.0), pace),
+        recipe=_smoke_recipe(spec.recipe, spec.data, _lr_factor(spec), pace),
         objective=_smoke_objective(spec.objective),
         needs=tuple(map(smoke, spec.needs)),
     )
@@ -346,6 +352,10 @@ def _smoke_recipe(recipe: Recipe, data: DataSpec, lr_factor: float, pace: Pace) 
         epochs=epochs,
         evaluate_every=min(recipe.evaluate_every, 1) * (epochs // 2),
     )
+
+
+def _lr_factor(spec: RunSpec) -> float:
+    return SMOKE_LR_FACTOR.get((spec.model.arch, spec.recipe.optimizer), 1.0)
 
 
 def _smoke_objective(objective: ObjectiveSpec) -> ObjectiveSpec:

@@ -119,6 +119,32 @@ def test_updates_follow_the_textbook(name: str) -> None:
     assert float(parameter.detach()) == pytest.approx(p, rel=1e-12)
 
 
+@pytest.mark.parametrize(("name", "lr", "epochs"), [("adam", 1e-4, 100), ("sgd", 1e-2, 60)])
+def test_recipes_of_mti_net_step_as_pytorchs_own_optimizers(name: str, lr: float, epochs: int) -> None:
+    """Its public code has one group of all parameters, and a rate base (1 - e / E)^0.9 that it sets once an epoch."""
+    r = Recipe(name, lr, 1e-4, batch=8, epochs=epochs, momentum=0.9)
+    torch.manual_seed(0)
+    mine, theirs = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)) for _ in range(2))
+    theirs.load_state_dict(mine.state_dict())
+    published: torch.optim.Optimizer
+    if name == "adam":
+        published = torch.optim.Adam(theirs.parameters(), lr=lr, weight_decay=1e-4)
+    else:
+        published = torch.optim.SGD(theirs.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
+    own = build_optimizer(mine, Owner(), r)
+    for epoch in range(3):
+        set_learning_rates(own.param_groups, r, epoch)
+        for group in published.param_groups:
+            group["lr"] = lr * (1 - epoch / epochs) ** 0.9
+        for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+            a.grad = torch.randn(a.shape)
+            b.grad = a.grad.clone()
+        own.step()
+        published.step()
+    for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-3 * lr)
+
+
 def test_a_rate_of_its_own_is_no_multiple_of_0() -> None:
     class Rated(Owner):
         def groups(self) -> list[Group]:

@@ -176,6 +176,7 @@ def test_vector_of_the_jtr_depth_meter():
 def test_vector_m5():
     rs = RandomState(107)
     metric = PooledDepth()
+    each = []  # root mean squared error of every image
     valid = floored = 0
     for _ in range(2):
         gt = (9 * rs.rand(6, 7) + 0.5).astype("float32")
@@ -184,7 +185,9 @@ def test_vector_m5():
         valid += (gt > 0).sum()
         floored += ((pred <= 0) & (gt > 0)).sum()
         metric.update(torch.from_numpy(pred)[None, None], torch.from_numpy(gt)[None, None])
+        each.append(figures(pred[None], gt[None])["rmse"])
     assert (valid, floored) == (68, 1)
+    assert np.mean(each) == pytest.approx(0.60224725, rel=1e-6)  # what a mean over images would be
     want = {"rmse": 0.59990093, "log_rmse": 2.54404833, "rel": 0.13885188}
     want |= {"delta1": 0.80882353, "delta2": 0.94117647, "delta3": 0.95588235}
     assert pick(metric.compute(), want) == pytest.approx(want, rel=1e-6)

@@ -19,16 +19,18 @@ def formula_weights(module: nn.Module) -> nn.Module:
     A weight of shape (o, i, k, k), k = 0 for linear layers, is RandomState(10000·o + 10·i + k).randn / √fan_in; a bias
     is b[j] = 0.05·cos(j). Names and order of the layers do not matter, equal shapes get equal weights.
     """
+    drawn: dict[torch.Size, Tensor] = {}  # most shapes occur many times
     with torch.no_grad():
         for layer in module.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
-                outputs, inputs = layer.weight.shape[:2]
-                kernel = layer.weight.shape[2] if layer.weight.ndim == 4 else 0
-                values = np.random.RandomState(10000 * outputs + 10 * inputs + kernel).randn(*layer.weight.shape)
-                fan_in = layer.weight[0].numel()
-                layer.weight.copy_(torch.from_numpy(values / math.sqrt(fan_in)).float())
+                shape = layer.weight.shape
+                if shape not in drawn:
+                    outputs, inputs = shape[:2]
+                    stream = np.random.RandomState(10000 * outputs + 10 * inputs + (shape[2] if len(shape) == 4 else 0))
+                    drawn[shape] = torch.from_numpy(stream.randn(*shape) / math.sqrt(layer.weight[0].numel())).float()
+                layer.weight.copy_(drawn[shape])
                 if layer.bias is not None:
-                    layer.bias.copy_(0.05 * torch.cos(torch.arange(outputs, dtype=torch.float64)))
+                    layer.bias.copy_(0.05 * torch.cos(torch.arange(len(layer.bias), dtype=torch.float64)))
     return module.eval()
 
 

@@ -29,6 +29,8 @@ SPECS = {
     "segnet": spec("segnet", MAIN, backbone="segnet_nano"),
     "segnet one task": spec("segnet", "normals", backbone="segnet_nano"),
     "deeplab": spec("deeplab", MAIN, backbone="resnet_nano", width=16),
+    "deeplab_single": spec("deeplab_single", "depth", backbone="resnet_nano", width=16),
+    "cross_stitch": spec("cross_stitch", MAIN, backbone="resnet_nano", width=16),
     "padnet on the last map": spec("padnet", MAIN, MAIN, backbone="resnet_nano_os16", width=32, maps="last"),
     "three_ways": spec("three_ways", MAIN, backbone="resnet_nano_os16", widths=NARROW),
     "three_ways one task": spec("three_ways", "depth", backbone="resnet_nano_os16", widths=NARROW),
@@ -105,7 +107,7 @@ def test_meta_device():
 def test_stage_names():
     image = torch.zeros(1, 3, 64, 64)
     stages = {name: list(real_model(name)(image).stages) for name in SPECS}
-    assert stages["stl"] == stages["mtl"] == stages["segnet"] == stages["deeplab"] == []
+    assert stages["stl"] == stages["mtl"] == stages["segnet"] == stages["deeplab"] == stages["cross_stitch"] == []
     assert stages["padnet"] == stages["padnet on the last map"] == stages["invpt"] == ["initial"]
     assert stages["atrc"] == ["auxiliary"]
     assert stages["three_ways"] == stages["three_ways one task"] == ["stage2"]

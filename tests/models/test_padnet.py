@@ -1,4 +1,4 @@
-"""PAD-Net on a backbone's last map, as DenseMTL's baseline."""
+"""PAD-Net on one of a backbone's maps: the last as DenseMTL's baseline, the first on a pyramid."""
 
 import pytest
 import torch
@@ -74,3 +74,21 @@ def test_same_seed_same_bits(device):
         assert all(torch.equal(a, b) for a, b in zip(gradients(device), gradients(device), strict=True))
     finally:
         torch.set_deterministic_debug_mode(mode)
+
+
+def test_the_first_map_of_a_pyramid_is_taken_as_it_is():
+    model = build_model(spec("padnet", "depth", "semseg depth", backbone="fpn_nano", maps="first", width=32), CHANNELS)
+    assert not list(model.fuse.parameters())
+    # 32 channels like the features themselves: no projection.
+    assert all(block.downsample is None for blocks in model.initial_features.values() for block in blocks)
+    with torch.no_grad():
+        found = model.eval()(image())
+        features = {task: blocks(found.features[0]) for task, blocks in model.initial_features.items()}
+        expected = {task: model.initial_predictions[task](features[task]) for task in features}
+        refined = features["depth"] + model.distillation.units["depth"]["semseg"](features["semseg"])
+    assert {t: p.shape for t, p in found.stages["initial"].items()} == {
+        "semseg": (2, 14, 16, 24),
+        "depth": (2, 1, 16, 24),
+    }
+    assert all(torch.equal(found.stages["initial"][task], expected[task]) for task in expected)
+    torch.testing.assert_close(found.final["depth"], resize(model.heads["depth"](refined), (64, 96)))

@@ -65,6 +65,7 @@ def test_vector_l6_terms():
     want = {f"{stage}/{t}": v for stage, values in L6.items() for t, v in zip(ORDER, values, strict=True)}
     want |= {"final/semseg": 4.182651, "final/depth": 5.476855}
     assert terms == pytest.approx(want, rel=1e-6)
+    assert len(terms) == 4 * 4 + 2
 
 
 def test_vector_l6_totals():
@@ -75,6 +76,81 @@ def test_vector_l6_totals():
     assert run(outputs, batch).total.item() == pytest.approx(52.55226, rel=1e-6)
     assert run(padnet, batch, **aux).total.item() == pytest.approx(30.87471, rel=1e-6)
     assert run(Outputs(outputs.final), batch).total.item() == pytest.approx(9.6595058, rel=1e-6)
+
+
+PASCAL_ORDER = ("semseg", "parts", "saliency", "normals", "edges")
+PASCAL_WEIGHTS = {"semseg": 1, "parts": 2, "saliency": 5, "normals": 10, "edges": 50}
+PASCAL = make_tasks(PASCAL_ORDER, DatasetInfo("toy", PASCAL_ORDER, class_names=tuple(str(c) for c in range(21))))
+
+
+def vector_of_pascal():
+    """Maps and labels of five tasks, drawn like those of L6; no person is in the first picture."""
+    rs, size = RandomState(21), (2, 1, 32, 32)
+    targets = {}
+    semseg = rs.randint(0, 21, size)
+    targets["semseg"] = torch.from_numpy(np.where(rs.rand(*size) < 0.1, 255, semseg)[:, 0])
+    parts = rs.randint(0, 7, size)
+    parts[0] = 255
+    targets["parts"] = torch.from_numpy(parts[:, 0])
+    targets["saliency"] = t32(rs.rand(*size) < 0.3)
+    normals = rs.randn(2, 3, 32, 32)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    targets["normals"] = t32(np.where(rs.rand(*size) < 0.2, 0, normals))
+    targets["edges"] = t32(rs.rand(*size) < 0.1)
+
+    def predictions(side):
+        return {t: t32(rs.randn(2, PASCAL[t].channels, side, side)) for t in PASCAL_ORDER}
+
+    stages = {f"scale_{s}": predictions(8 // 2**s) for s in range(4)}
+    return Outputs(predictions(32), stages), Batch(torch.zeros(2, 3, 32, 32), targets)
+
+
+L6_OF_PASCAL = {
+    "scale_0": (3.244381, 2.144044, 0.3129843, 0.6658233, 0.1086444),
+    "scale_1": (3.321933, 2.244268, 0.3241144, 0.6686628, 0.1065737),
+    "scale_2": (3.326468, 2.113678, 0.324996, 0.6717517, 0.09572942),
+    "scale_3": (3.401793, 2.544263, 0.3879731, 0.6762207, 0.09806331),
+    "final": (3.493816, 2.346398, 0.3399711, 0.6725959, 0.1190028),
+}
+"""Measured on the public reference implementation of MTI-Net."""
+
+
+SCALES, SMALL = tuple(L6), PASCAL_ORDER[:3]
+
+
+def of_pascal(final, stages, *aux):
+    """Losses of the given main tasks, and of these and auxiliary ones at some stages, by the published weights."""
+    outputs, batch = vector_of_pascal()
+    kept = {stage: {t: outputs.stages[stage][t] for t in PASCAL_ORDER if t in (*final, *aux)} for stage in stages}
+    batch.targets = {t: batch.targets[t] for t in PASCAL_ORDER if t in (*final, *aux)}
+    spec = ObjectiveSpec(weights=options(**{t: PASCAL_WEIGHTS[t] for t in batch.targets}))
+    objective = build_objective(spec, {t: PASCAL[t] for t in batch.targets})
+    return objective(Fixed(Outputs({t: outputs.final[t] for t in final}, kept)), batch, 0.0)
+
+
+def test_terms_of_pascal():
+    losses = of_pascal(PASCAL_ORDER, SCALES)
+    want = {f"{k}/{t}": v for k, row in L6_OF_PASCAL.items() for t, v in zip(PASCAL_ORDER, row, strict=True)}
+    assert {k: v.item() for k, v in losses.terms.items()} == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("final", "stages", "aux", "total", "terms"),
+    [
+        (PASCAL_ORDER, SCALES, (), 107.9751, 25),
+        (SMALL, SCALES, (), 48.02389, 15),
+        (SMALL, SCALES, ("edges",), 68.47443, 19),
+        (SMALL, SCALES, ("normals",), 74.84846, 19),
+        (SMALL, SCALES, ("normals", "edges"), 95.299, 23),
+        (PASCAL_ORDER, SCALES[:1], (), 43.7504, 10),
+        (PASCAL_ORDER, (), (), 22.56256, 5),
+    ],
+    ids=["MTI (a)", "MTI (s)", "MTI (s)(E)", "MTI (s)(N)", "MTI (s)(E+N)", "PAD-Net (a)", "MTL (a)"],
+)
+def test_totals_of_pascal(final, stages, aux, total, terms):
+    losses = of_pascal(final, stages, *aux)
+    assert losses.total.item() == pytest.approx(total, rel=1e-6)
+    assert len(losses.terms) == terms
 
 
 def leaves(outputs):

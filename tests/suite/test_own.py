@@ -15,6 +15,7 @@ import pytest
 import torch
 from evidence_fakes import reprinted
 
+from mtlrepro.cli import main
 from mtlrepro.errors import DataError, MissingExtra, SpecError
 from mtlrepro.expected.schema import Place
 from mtlrepro.metrics.delta import delta_m
@@ -144,6 +145,40 @@ def test_teachers_are_single_task_runs_on_the_same_labels(comparison: Comparison
     assert [n.objective.weights for n in student.needs] == [(), (("depth", 0.5),)]
 
 
+def test_stitched_networks_start_from_runs_that_a_row_of_single_task_networks_shares(comparison: Comparison) -> None:
+    bound = changed(comparison, methods=("deeplab_single", "cross_stitch"), backbone="resnet_nano")
+    (stitched,) = bound.row("cross_stitch").specs
+    assert stitched.needs == bound.row("deeplab_single").specs
+    assert stitched.start
+    assert [need.model.main for need in stitched.needs] == [("semseg",), ("depth",)]
+    assert bound.expected.baseline == "deeplab_single"
+    assert not any(spec.start for spec in stitched.needs)
+    alone = changed(comparison, methods=("cross_stitch",), backbone="resnet_nano", weightings=("fixed", "dwa"))
+    assert {row.specs[0].needs for row in alone.rows} == {stitched.needs}
+
+
+@pytest.mark.parametrize(
+    ("method", "labels", "objectives"),
+    [
+        ("cross_stitch/aware3d", "full", ["supervised"] * 2),
+        ("cross_stitch/partial", "full", ["partial"] * 2),
+        ("cross_stitch/partial", "onelabel", ["partial"] * 2),
+        ("cross_stitch/consistency", "onelabel", ["partial"] * 2),
+        ("cross_stitch/must", "onelabel", ["partial"] * 4),  # the last two teach
+    ],
+)
+def test_stitched_networks_start_from_runs_on_the_same_labels(
+    method: str, labels: str, objectives: list[str], comparison: Comparison
+) -> None:
+    small = options(channels=4, hidden=8, field_hidden=4, samples=4) if "aware3d" in method else ()
+    values = {"labels": labels, "backbone": "resnet_nano", "objective_options": small}
+    (stitched,) = changed(comparison, methods=(method,), **values).row(method).specs
+    assert [need.objective.name for need in stitched.needs] == objectives
+    assert {(n.data, n.recipe, n.model.arch) for n in stitched.needs} == {
+        (stitched.data, stitched.recipe, "deeplab_single")
+    }
+
+
 @pytest.mark.parametrize(
     ("values", "error", "says"),
     [
@@ -163,6 +198,19 @@ def test_teachers_are_single_task_runs_on_the_same_labels(comparison: Comparison
         # what only a network that is built can refuse
         ({"methods": ("mtl", "mt_cp"), "backbone": "segnet_nano"}, SpecError, r"^mt_cp: model\.backbone: .*stride 4"),
         ({"methods": ("mt_cp",), "tasks": ("depth",)}, SpecError, r"^mt_cp: model\.main: coherence fusion needs other"),
+        *(
+            (
+                {"methods": ("cross_stitch",), "backbone": backbone},
+                SpecError,
+                r"^cross_stitch: model\.backbone: .* stages of ResNets.*'resnet50_os8', 'resnet18_os8', 'resnet_n",
+            )
+            for backbone in ("hrnet_nano", "segnet_nano", "vit_nano")
+        ),
+        (
+            {"methods": ("cross_stitch",), "backbone": "resnet_nano", "tasks": ("depth",), "loss_weights": ()},
+            SpecError,
+            r"^cross_stitch: model\.main: a cross-stitch unit needs other tasks",
+        ),
         ({"methods": ("mt_cp/must",)}, SpecError, r"^mt_cp/must: model\.main: coherence fusion needs other"),
         ({"weights": "hrnet_w18.ms_in1k"}, SpecError, r"^stl: model\.weights: unknown weights tag of backbone hrnet_n"),
         ({"backbone": "resnet_nano", "size": (50, 70)}, SpecError, r"^stl: data\.size: .* 50x70 pixels"),
@@ -389,3 +437,22 @@ def test_a_changed_sample_is_a_new_run(comparison: Comparison, tmp_path: Path) -
 def test_an_objective_that_needs_more_than_a_dataset_is_refused_at_once(objective: str, comparison: Comparison) -> None:
     with pytest.raises(SpecError, match=rf"'{objective}' needs .*, which --dataset runs do not have"):
         compare(dataclasses.replace(comparison, methods=(f"dense_mtl/{objective}",)))
+
+
+@pytest.mark.slow
+def test_stitched_networks_through_the_command_line(tiny_dataset: Path, tmp_path: Path) -> None:
+    """The row of single-task networks and the networks that a stitched one starts from are the same runs."""
+    arguments = ["run", "--dataset", str(tiny_dataset), "--backbone", "resnet_nano", "--size", "32x32", "--epochs", "1"]
+    folders = ["--batch", "4", "--runs", str(tmp_path / "runs"), "--report", str(tmp_path / "report")]
+    code = main([*arguments, "--methods", "deeplab_single", "cross_stitch", *folders])
+    result = json.loads((tmp_path / "report" / "report.json").read_text())
+    (table,) = result["tables"]
+    checks = {check["verdict"] for row in table["rows"] for check in row["checks"]}
+    assert code == (0 if checks <= {"PASS"} else 1)
+    assert [row["name"] for row in table["rows"]] == ["deeplab_single", "cross_stitch"]
+    assert [len(row["runs"]) for row in table["rows"]] == [2, 1]
+    assert math.isfinite(table["rows"][1]["delta"]["own"])
+    specs = [json.loads(file.read_text())["spec"] for file in (tmp_path / "runs").glob("*/spec.json")]
+    (stitched,) = [spec for spec in specs if spec["model"]["arch"] == "cross_stitch"]
+    assert len(specs) == 3
+    assert all(need in specs for need in stitched["needs"])

@@ -47,6 +47,8 @@ def with_needs(specs: Iterable[RunSpec]) -> set[RunSpec]:
 
 
 DISTINCT = sorted(with_needs(DECLARED.values()), key=RunSpec.hash)
+PAIRED = {"hrnet18", "hrnet48", "resnet18_fpn", "resnet50_fpn"}
+"""Backbones of one family, of which MTI-Net's tables have the same networks."""
 
 
 def test_full_is_the_paper_s_run_itself() -> None:
@@ -110,6 +112,16 @@ def test_a_smoke_run_has_as_many_steps_however_few_images_are_used(percent: int)
     small = smoke(dataclasses.replace(PAPER, data=dataclasses.replace(PAPER.data, percent=percent)))
     assert small.data.percent == percent
     assert small.recipe.epochs * percent == smoke(PAPER).recipe.epochs * 100
+
+
+@pytest.mark.parametrize(
+    ("arch", "optimizer", "rate"),
+    [("stl", "sgd", 1e-2), ("mtl", "sgd", 1e-2), ("padnet", "sgd", 2e-4), ("stl", "adam", 4e-3), ("mtl", "adam", 4e-3)],
+)
+def test_smoke_rates_of_baselines(arch: str, optimizer: str, rate: float) -> None:
+    model, recipe = dataclasses.replace(PAPER.model, arch=arch), dataclasses.replace(PAPER.recipe, optimizer=optimizer)
+    for twin in (smoke, shrink.rehearsal):
+        assert twin(dataclasses.replace(PAPER, model=model, recipe=recipe)).recipe.lr == pytest.approx(rate)
 
 
 def test_rehearsals_resize_what_the_paper_pads() -> None:
@@ -185,9 +197,25 @@ def test_runs_that_needed_runs_need_have_twins_too() -> None:
     assert not first.needs
 
 
-@pytest.mark.parametrize("tier", ["smoke", "bench", "full"])
-def test_distinct_runs_of_the_suites_stay_distinct_in_every_tier(tier: str) -> None:
+@pytest.mark.parametrize("tier", ["bench", "full"])
+def test_distinct_runs_of_the_suites_stay_distinct(tier: str) -> None:
     assert len({TWINS[tier](s).hash() for s in DISTINCT}) == len(DISTINCT)
+
+
+@pytest.mark.parametrize("tier", ["smoke", "rehearsal"])
+def test_runs_that_become_one_when_small_differ_in_the_backbone_alone(tier: str) -> None:
+    """MTI-Net's networks on HRNet-48 are then those on HRNet-18, and those on the larger pyramid on the smaller one."""
+    papers: dict[str, list[RunSpec]] = {}
+    for spec in DISTINCT:
+        papers.setdefault(TWINS[tier](spec).hash(), []).append(spec)
+    for first, *others in papers.values():
+        one = dataclasses.replace(first.model, backbone="", weights=None)
+        for other in others:
+            assert first.model.backbone != other.model.backbone
+            assert dataclasses.replace(other.model, backbone="", weights=None) == one
+            assert dataclasses.replace(other, model=first.model) == first
+    assert {t[0].model.backbone for t in papers.values() if len(t) > 1} <= PAIRED
+    assert sum(len(t) - 1 for t in papers.values()) == 4 + 7
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ def test_vector_l2_weighted_bce():
     label = rs.rand(2, 1, 8, 8) > 0.9
     assert label.sum() == 11
     assert float(TOY["edges"].loss(*f32(logits, label))) == pytest.approx(0.15935864, rel=1e-6)
+    softer = TOY["edges"].using("weighted_cross_entropy_80")
+    assert float(softer.loss(*f32(logits, label))) == pytest.approx(0.28667799, rel=1e-6)
 
 
 def test_vector_l3_depth():
