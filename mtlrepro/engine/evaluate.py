@@ -61,8 +61,8 @@ def evaluate(
     """Accumulate the metrics of all views over (network-size image, native sample) pairs.
 
     Predictions follow the protocol of MTI-Net's evaluation: intermediate predictions are upsampled bilinearly to
-    the network's input size, decoded there, then resized to the label's own size (class ids nearest, everything
-    else bilinear). Where images were padded, the part that shows the picture is cut out instead.
+    the network's input size, decoded there, then resized to the label's own size (class ids nearest, by the fit's
+    rule, everything else bilinear). Where images were padded, the part that shows the picture is cut out instead.
 
     Args:
         model: evaluated in evaluation mode; the training mode of each of its modules is restored.

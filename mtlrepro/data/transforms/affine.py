@@ -6,6 +6,7 @@ of classes; depth, normals and standardised maps are invalid there.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -120,11 +121,17 @@ class _Grid:
 
     def nearest(self, maps: Tensor, outside: Tensor | float) -> Tensor:
         """Maps (..., h, w) of any dtype, each pixel the nearest one's or `outside`."""
+        places, inside = self._closest
+        moved = maps.flatten(-2).index_select(-1, places).view_as(maps)
+        return torch.where(inside, moved, outside)
+
+    @functools.cached_property
+    def _closest(self) -> tuple[Tensor, Tensor]:
+        """(h·w,) numbers of the nearest pixels, and (h, w) bool, where there is one; the same for every label."""
         x, y = self.x.round().long(), self.y.round().long()
         inside = (x >= 0) & (x < self.w) & (y >= 0) & (y < self.h)
-        places = y.clamp(0, self.h - 1) * self.w + x.clamp(0, self.w - 1)
-        moved = maps.flatten(-2).index_select(-1, places.flatten()).view_as(maps)
-        return torch.where(inside, moved, outside)
+        places = y.clamp_(0, self.h - 1).mul_(self.w).add_(x.clamp_(0, self.w - 1))
+        return places.flatten(), inside
 
     def cubic(self, maps: Tensor) -> Tensor:
         """Float maps (C, h, w), each pixel a weighted sum of 4×4 pixels, those outside being 0."""

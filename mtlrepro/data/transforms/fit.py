@@ -3,7 +3,7 @@
 | key    | training samples and evaluation images                           | predictions                            |
 |--------|------------------------------------------------------------------|----------------------------------------|
 | resize | bilinear, antialiased; the aspect ratio is not kept              | resized to the label's size            |
-| cubic  | cubic without antialiasing, as OpenCV's; the ratio is not kept   | resized to the label's size            |
+| cubic  | cubic without antialiasing, as OpenCV's; the ratio is not kept   | resized; class ids take OpenCV's pixel |
 | pad    | as they are, in the middle of a larger canvas                    | cut out again: metrics at native size  |
 | keep   | samples have the size already; evaluation images go in uncropped | resized if the label has another size  |
 
@@ -104,7 +104,8 @@ class Fit(NamedTuple):
     Attributes:
         sample: (sample, size, tasks) -> `image`, labels of `tasks` and camera at that size, for training.
         image: (image, size) -> the image that is evaluated.
-        prediction: (maps at the input's size, native size) -> the part of the maps that shows the picture.
+        prediction: (decoded maps at the input's size, native size) -> the part of the maps that shows the picture, of
+            the native size where the fit has a rule of its own.
     """
 
     sample: Callable[[Sample, Size, Tasks], Sample]
@@ -118,6 +119,11 @@ def _cubic(maps: Tensor, size: Size) -> Tensor:
 
 def _vectors_cubic(label: Tensor, size: Size) -> Tensor:
     return renormalise(_cubic(label, size), resize_floored((label != 0).any(0), size))
+
+
+def _ids_floored(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Class ids at the native size by the rule that labels were brought here by; other maps as they are."""
+    return maps if maps.is_floating_point() else resize_floored(maps, size)
 
 
 def _of_size(sample: Sample, size: Size, tasks: Tasks) -> Sample:
@@ -134,7 +140,7 @@ def _whole(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 FITS: dict[str, Fit] = dict(
     resize=Fit(resize_sample, resize_image, _whole),
-    cubic=Fit(resize_sample_cubic, resize_cubic, _whole),
+    cubic=Fit(resize_sample_cubic, resize_cubic, _ids_floored),
     pad=Fit(pad_sample, pad_image, cut_centre),
     keep=Fit(_of_size, _whole, _whole),
 )

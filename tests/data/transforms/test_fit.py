@@ -12,6 +12,7 @@ from toy_samples import TOY, same, sample, unit_or_zero
 from mtlrepro.data.sample import DatasetInfo, normalise, scaled, stack
 from mtlrepro.data.transforms.basic import resize_image, resize_sample
 from mtlrepro.data.transforms.fit import FITS, cut_centre, pad_image, pad_sample, resize_cubic
+from mtlrepro.data.transforms.rescale import resize_floored
 from mtlrepro.errors import DataError
 from mtlrepro.tasks import make_tasks
 
@@ -153,3 +154,24 @@ def test_a_batch_of_padded_samples():
     assert {name: target.shape[-2:] for name, target in targets.items()} == dict.fromkeys(TOY, (12, 12))
     unnormalised = scaled(pad_image(sample(5, 9)["image"], (12, 12)))
     assert unnormalised[:, 0, 0].tolist() == pytest.approx([0.485, 0.456, 0.406])
+
+
+# predictions
+
+
+@given(sizes, sizes, st.integers(0, 99))
+def test_cubic_predictions_follow_the_labels(native, network, seed):
+    """Class ids come back by the floored pixel, as labels went in; what is not a class is left to the evaluation."""
+    ids = torch.randint(0, 9, (2, *network), generator=torch.Generator().manual_seed(seed))
+    out = FITS["cubic"].prediction(ids, native)
+    assert out.dtype == ids.dtype
+    assert torch.equal(out, resize_floored(ids, native))
+    probabilities = torch.rand(2, 1, *network)
+    assert FITS["cubic"].prediction(probabilities, native) is probabilities
+
+
+def test_cubic_predictions_of_opencv():
+    """cv2.resize with INTER_NEAREST, 512 columns to 500; pixels that hold the centres lie up to one further right."""
+    columns = FITS["cubic"].prediction(torch.arange(512).expand(1, 2, 512), (1, 500))[0, 0]
+    assert columns[:45].tolist() == [*range(42), 43, 44, 45]
+    assert columns[[123, 124, 125, 126, 498, 499]].tolist() == [125, 126, 128, 129, 509, 510]
