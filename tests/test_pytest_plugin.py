@@ -226,6 +226,29 @@ def test_a_wrong_print_fails_the_row_by_name_and_a_better_figure_only_with_stric
         assert [c["verdict"] for c in checks if c["kind"] == "resource"] == ["IMPROVED"]
 
 
+# --- readings that are counted ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), ("--tier", "full", "--seeds", "3", "--shard", "1/1")])
+def test_a_counted_reading_trains_nothing_and_is_skipped_with_its_counts(
+    arguments: tuple[str, ...], project: Path
+) -> None:
+    suite = project / "suites" / "mini" / "test_nyuv2_table_1.py"
+    counted = READING.replace('reading_of="Depth network"', 'reading_of="Depth network", counted=True')
+    suite.write_text(SUITE.replace("], missing=", counted))
+    done = run_pytest(project, "-rs", "-k", "otherwise", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 skipped, 3 deselected" in done.stdout
+    assert "counted, not trained: another reading of 'Depth network', which is not printed" in done.stdout
+    assert "Besides, 1 other reading of printed rows, which no paper prints: 1 counted, not trained." in done.stdout
+    report = json.loads((project / "report" / "report.json").read_text())
+    (row,) = report["tables"][0]["rows"]
+    assert (row["tier"], row["checks"], row["resources"]["params"]) == ("conformance", [], 3_934_701)
+    assert row["measured"]["params"]["mean"] == pytest.approx(3.934701)
+    assert report["runs"] == []
+    assert not list((project / "runs").glob("*/result.json"))
+
+
 # --- rows without recipe ----------------------------------------------------------------------------------------------
 
 

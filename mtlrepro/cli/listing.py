@@ -44,7 +44,13 @@ class List(Verb):
             _print_rows(chosen)
             return 0
         tables = [
-            [b.key, len(b.expected.rows), len({s for r in b.rows for s in r.specs}), b.expected.caption] for b in chosen
+            [
+                b.key,
+                len(b.expected.rows),
+                len({s for r in b.rows if not r.counted for s in r.specs}),
+                b.expected.caption,
+            ]
+            for b in chosen
         ]
         print(
             tabulate(tables, headers=["table", "rows", "distinct runs", "caption"], maxcolwidths=[None, None, None, 80])
@@ -70,7 +76,8 @@ def _print_rows(chosen: list[BoundTable]) -> None:
     lines: dict[bool, list[list[str]]] = {False: [], True: []}
     for bound in chosen:
         for row in bound.rows:
-            line, runs = bound.line(row.name), "\n".join(s.label for s in row.specs) or row.missing or "quoted"
+            labels = [*(s.label for s in row.specs), *(["(counted, not trained)"] if row.counted else [])]
+            line, runs = bound.line(row.name), "\n".join(labels) or row.missing or "quoted"
             last = row.reading_of or line.origin
             lines[bool(row.reading_of)].append([bound.key, row.name, runs, row.view, last])
     heads = ["table", "row", "runs", "view"]

@@ -108,7 +108,10 @@ def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
     if not readings:
         return text
     what = words.plural(len(readings), "other reading")
-    return f"{text} Besides, {what} of printed rows, which no paper prints: {', '.join(_served(readings))}."
+    counted = [row for row in readings if words.is_counted(row)]
+    trained = [row for row in readings if not words.is_counted(row)]
+    ends = [*(_served(trained) if trained else []), *([f"{len(counted)} {words.ONLY_COUNTED}"] if counted else [])]
+    return f"{text} Besides, {what} of printed rows, which no paper prints: {', '.join(ends)}."
 
 
 def _served(rows: list[RowResult]) -> list[str]:

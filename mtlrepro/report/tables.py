@@ -10,7 +10,7 @@ from mtlrepro.expected.cells import parse
 from mtlrepro.report import words
 from mtlrepro.report.page import Cell
 from mtlrepro.suite.figures import better
-from mtlrepro.suite.results import VERDICTS, Check, RowResult, TableResult, Value
+from mtlrepro.suite.results import VERDICTS, Check, ColumnInfo, RowResult, TableResult, Value
 
 NONE = words.NONE
 
@@ -32,7 +32,7 @@ def evidence(row: RowResult) -> str:
     """What stands behind a row's trained figures, in a few words; also that the print is not the authors' own."""
     if words.is_quoted(row):
         return "quoted"
-    ran = row.tier or "not run"
+    ran = words.ONLY_COUNTED if words.is_counted(row) else row.tier or "not run"
     return f"{ran}, print quoted" if words.is_copied(row) else ran
 
 
@@ -56,7 +56,7 @@ def measured_figures(table: TableResult) -> dict[str, pd.DataFrame]:
     """Tier -> what was measured there, strongest first, in the lines and columns of the printed table.
 
     A compared cell carries its difference and verdict, one of another reading the difference from the print of the
-    row that it reads otherwise; any other cell is the bare figure.
+    row that it reads otherwise, and that print; any other cell is the bare figure.
     """
     frames = {}
     for tier in words.EVIDENCE:
@@ -79,15 +79,23 @@ def _measured(table: TableResult, row: RowResult, index: int, tier: str) -> Any:
         own = row.delta.get("own") if words.is_delta(column) else None
         text = words.number(own, 2, signed=True)
     else:
-        text = words.measured(
-            value, words.digits(column, [r.printed[column.key] for r in table.rows if column.key in r.printed])
-        )
-    if value is not None and (beside := parse(row.beside.get(column.key, NONE))) is not None:
-        return Cell(text, words.number(value.mean - beside.value, signed=True))
+        prints = [p for r in table.rows for p in (r.printed.get(column.key), r.beside.get(column.key)) if p]
+        digits = words.digits(column, prints)
+        text = _figure(row, column, value, digits)
+        if (beside := parse(row.beside.get(column.key, NONE))) is not None:
+            gap = words.number(value.mean - beside.value, digits, signed=True)
+            return Cell(text, f"{gap} from {row.beside[column.key]}")
     check = words.check_of(row, column)
     if check is None or not words.compared(check) or check.verdict not in words.DECIDED:
         return text
     return Cell(text, difference(check), ((check.verdict, check.verdict),))
+
+
+def _figure(row: RowResult, column: ColumnInfo, value: Value, digits: int | None) -> str:
+    """A measured figure; one that the paper prints relative to the baseline row is in percent of it."""
+    if column.unit != "%" and "%" in (row.printed.get(column.key) or row.beside.get(column.key, "")):
+        return words.percent(value.mean, digits)
+    return words.measured(value, digits)
 
 
 def difference(check: Check) -> str:
@@ -119,7 +127,7 @@ def comparisons(table: TableResult) -> pd.DataFrame:
                 continue
             tier = words.cell_tier(row, column)
             digits = words.digits(column, [row.printed.get(column.key, "")])
-            figure = NONE if value is None else words.measured(value, digits)
+            figure = NONE if value is None else _figure(row, column, value, digits)
             label = f"{figure}, {tier}" if value is not None and tier and tier != "full" else figure
             line = [row.name, words.heading(column), row.printed.get(column.key, NONE), label]
             lines.append([*line, *_band(check)])
@@ -267,7 +275,7 @@ def resource_frame(lines: list[tuple[TableResult, RowResult, str]], first: str) 
 
 def claims(table: TableResult) -> pd.DataFrame:
     """The orderings that the paper asserts."""
-    known = {row.not_run for row in table.rows}  # said once for all rows, in the report's opening
+    known = {row.not_run for row in table.rows if row.not_run}  # said once for all rows, in the report's opening
     lines = [
         [
             c.subject,

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from mtlrepro.suite.results import VERDICTS, Check, ColumnInfo, RowResult, TableResult, Value
+from mtlrepro.suite.results import CONFORMANCE, VERDICTS, Check, ColumnInfo, RowResult, TableResult, Value
 
 NONE = "–"
 MINUS = "−"
@@ -32,6 +32,9 @@ MEASURED = {
     "own": "measured (own dataset)",
 }
 """Tier -> heading of a figure that was measured there."""
+
+ONLY_COUNTED = "counted, not trained"
+"""What a row is whose parameters and MACs are all that was asked for."""
 
 SYNTHETIC = ("bench", "smoke", "rehearsal")
 """Tiers whose figures come from the embedded scenes."""
@@ -95,9 +98,16 @@ def is_reading(row: RowResult) -> bool:
     return row.origin == "reading"
 
 
+def is_counted(row: RowResult) -> bool:
+    """True for a row whose parameters and MACs are all that was asked for: nothing of it was trained."""
+    return row.tier == CONFORMANCE
+
+
 def mark(row: RowResult) -> str:
     """What a row that is not printed is; "" for a printed one."""
-    return f"another reading of {row.source}, not printed" if is_reading(row) else ""
+    if not is_reading(row):
+        return ""
+    return f"another reading of {row.source}, not printed" + (", not trained" if is_counted(row) else "")
 
 
 def is_delta(column: ColumnInfo) -> bool:
@@ -108,7 +118,7 @@ def is_delta(column: ColumnInfo) -> bool:
 def cell_tier(row: RowResult, column: ColumnInfo) -> str | None:
     """Tier of the figure in `row.measured`: exact counts need no training, whatever served the row's other columns."""
     if column.protocol.split("@")[0] in ("params", "macs"):
-        return "conformance"
+        return CONFORMANCE
     return row.tier
 
 
@@ -173,9 +183,9 @@ def measured(value: Value, digits: int | None) -> str:
     return text if value.s is None or value.n < 2 else f"{text} ± {number(value.s, digits)}"
 
 
-def percent(value: float) -> str:
-    """A signed percentage with one decimal."""
-    return f"{number(value, 1, signed=True)} %"
+def percent(value: float, digits: int | None = 1) -> str:
+    """A signed percentage, usually with one decimal."""
+    return f"{number(value, digits, signed=True)} %"
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ from mtlrepro.suite import verdict
 from mtlrepro.suite.claims import judge_claim
 from mtlrepro.suite.evidence import READ_WITH, Evidence, RowEvidence, own_reference, value_of
 from mtlrepro.suite.figures import better, main_figure, protocol_of
-from mtlrepro.suite.results import Check, ColumnInfo, RowResult, TableResult
+from mtlrepro.suite.results import CONFORMANCE, Check, ColumnInfo, RowResult, TableResult
 from mtlrepro.suite.tiers import REHEARSAL
 
 OVER_CLASSES = ("semseg", "parts")
@@ -85,7 +85,7 @@ class _PanelJudge:
             trivial={m: v for r in records for m, v in self._trivial_figures(r).items()},
             delta=self._delta(line),
             resources=_resources(row, self.panel.timed),
-            checks=[*_failure(row), *self._cells(line, row), *self._own(row)],
+            checks=[*_failure(row), *self._uncounted(row), *self._cells(line, row), *self._own(row)],
             reused=bool(records) and all(r["reused"] for r in records),
             not_run=row.service.not_run,
             view=row.row.view,
@@ -93,6 +93,14 @@ class _PanelJudge:
             source=line.source,
             beside=self._beside(name),
         )
+
+    def _uncounted(self, row: RowEvidence) -> list[Check]:
+        """A row that is only counted has no figures where its baseline row cannot be counted."""
+        base = self.evidence.rows.get(self.panel.baseline)
+        if not row.row.counted or row.error or base is None or not base.error:
+            return []
+        reason = f"no figure: the baseline row {base.row.name!r} failed: {base.error}"
+        return [Check("run", "counting", "ERROR", row.service.tier, reason=reason)]
 
     def _beside(self, name: str) -> dict[str, str]:
         """Of another reading: the print of the row that it reads otherwise, where ours can be read beside it.
@@ -256,8 +264,10 @@ class _PanelJudge:
             return []
         checks = []
         figures = self.evidence.protocols
-        # other readings share the false alarms among all rows; printed rows keep the band they have without them
-        beside = [r for r in self.evidence.rows.values() if row.row.reading_of or not r.row.reading_of]
+        # other readings share the false alarms among all rows that are trained; printed rows keep the band they have
+        # without them
+        trained = [r for r in self.evidence.rows.values() if not r.row.counted]
+        beside = [r for r in trained if row.row.reading_of or not r.row.reading_of]
         family = len(figures) * len(beside)
         for spec, by_seed in row.by_spec():
             for metric, protocol in figures.items():
@@ -301,7 +311,8 @@ class _PanelJudge:
 
 def _failure(row: RowEvidence) -> list[Check]:
     if row.error:
-        return [Check("run", "training", "ERROR", row.service.tier, reason=row.error)]
+        what = "counting" if row.service.tier == CONFORMANCE else "training"
+        return [Check("run", what, "ERROR", row.service.tier, reason=row.error)]
     views = {figure.partition(".")[0] for r in row.records for record in r for figure in record["metrics"]}
     if views and row.row.view not in views:
         reason = f"its runs have no view {row.row.view!r}, only {', '.join(sorted(views))}"

@@ -26,7 +26,7 @@ def outcome(row: Row, result: RowResult, claims: list[Check], strict: bool = Fal
 
     Args:
         row: as declared; a row without specs is quoted, or its method does not exist here yet. Another reading of a
-            printed row is held to its own checks alone.
+            printed row is held to its own checks alone, of which one that is only counted has none unless it fails.
         result: its result.
         claims: the table's claims about it.
         strict: IMPROVED fails too.
@@ -40,7 +40,8 @@ def outcome(row: Row, result: RowResult, claims: list[Check], strict: bool = Fal
     if all(c.verdict in GREY for c in checks):  # nothing was held to anything: that is not green
         reasons = sorted({f"{c.verdict}: {c.reason}" for c in checks if c.reason})
         nothing = f"another reading of {row.reading_of!r}, which is not printed" if row.reading_of else "no figure"
-        return Outcome([], f"nothing was decided: {'; '.join(reasons) or nothing}")
+        what = "counted, not trained" if row.counted else "nothing was decided"
+        return Outcome([], f"{what}: {'; '.join(reasons) or nothing}")
     fine = GREEN | GREY if strict else GREEN | GREY | {"IMPROVED"}
     return Outcome([describe(c) for c in checks if c.verdict not in fine])
 

@@ -156,7 +156,7 @@ def _wanted(tables: Sequence[BoundTable]) -> dict[tuple[str, str], set[str]]:
     """(tier, hash of the tier's twin) -> figures that rows with that spec print."""
     wanted: dict[tuple[str, str], set[str]] = {}
     for bound in tables:
-        for row in bound.rows:
+        for row in (row for row in bound.rows if not row.counted):
             figures = {record_key(row.view, m, protocol) for m, protocol in figures_of(bound.expected).items()}
             for spec in row.specs:
                 for tier in TRAINED_TIERS:

@@ -15,7 +15,10 @@ from mtlrepro.expected.findings import Finding
 
 SCHEMA_VERSION = 3
 
-TIERS = ("conformance", "rehearsal", "smoke", "bench", "full", "own")
+CONFORMANCE = "conformance"
+"""The tier of exact counts, which need no training."""
+
+TIERS = (CONFORMANCE, "rehearsal", "smoke", "bench", "full", "own")
 """Evidence in rising strength; "own" stands apart: a user's own dataset and settings, no paper's numbers involved."""
 
 VERDICTS = ("PASS", "XFAIL", "IMPROVED", "FAIL", "ERROR", "MISSING", "SKIPPED", "QUOTED")
@@ -114,7 +117,8 @@ class RowResult:
         origin: one of `ORIGINS`: "run", or "quoted", which may have been run here, too; "reading" for a row that is
             not printed: another reading of the row that `source` names.
         source: what a quoted row's figures were copied from, or the printed row that this is another reading of.
-        tier: tier that served the row's trained figures, None if nothing was trained.
+        tier: tier that served the row's trained figures, None if nothing could be trained; "conformance" where nothing
+            had to be, since parameters and MACs are all that was asked of the row.
         runs: keys of the runs behind it (directory names in the run store), seeds included.
         view: which of the runs' predictions the row reads ("final", "scale_0", "initial" ...), as in picture names.
         printed: column key -> printed string; empty for another reading of a printed row.

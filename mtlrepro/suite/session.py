@@ -13,8 +13,10 @@ from mtlrepro.data import data_root_of
 from mtlrepro.data.disk.verify import verify
 from mtlrepro.data.sample import Dataset
 from mtlrepro.data.streams import extra_source, mask_of, source, val_source
+from mtlrepro.engine.begin import begun_from
 from mtlrepro.engine.environment import command
 from mtlrepro.errors import ReproError, SpecError, unknown
+from mtlrepro.expected.schema import COUNTED
 from mtlrepro.spec import DataSpec, RunSpec, digest
 from mtlrepro.suite import recorded, variants
 from mtlrepro.suite.evidence import Evidence, RowEvidence, own_reference
@@ -23,12 +25,15 @@ from mtlrepro.suite.launch import CostJob, Event, Job, Launcher, Pool, RunJob
 from mtlrepro.suite.machine import machine
 from mtlrepro.suite.outcome import Outcome, outcome
 from mtlrepro.suite.program import model_digest, program_digest, weights_digest
-from mtlrepro.suite.results import RunInfo, SessionResult, TableResult
+from mtlrepro.suite.results import CONFORMANCE, RunInfo, SessionResult, TableResult
 from mtlrepro.suite.store import Run, Store
 from mtlrepro.suite.table import BoundTable, Row
 from mtlrepro.suite.tiers import TRAINED_TIERS, Capacity, Service, datasets, serve
 
 OWN_TIER = "own"
+
+NOT_ASKED = "counted alone: the selected rows need its parameters and MACs, and no training of it"
+"""Why a baseline row was not trained."""
 
 MANIFESTS = "cache/manifests"
 """Folder of the run store for what was found out about files of datasets: hashes, what was decoded."""
@@ -108,18 +113,22 @@ class Session:
     def plan(self, cases: Sequence[tuple[BoundTable, Row]]) -> None:
         """Select rows and give their jobs to the launcher, equal ones once, in the order of the cases.
 
-        The baseline row of a table joins in wherever Δ_m needs it.
+        The baseline row of a table joins in wherever Δ_m needs it; it is trained unless rows that are only counted are
+        all that refer to it.
 
         Raises:
-            SpecError: a tier was asked for by name and none of the rows can be served at it, or datasets cannot be
-                read as asked for.
+            SpecError: a tier was asked for by name and none of the rows to train can be served at it, or datasets
+                cannot be read as asked for.
             StoreError: the store cannot be written.
         """
+        trained: set[tuple[str, str]] = set()
         for bound, row in cases:
             for there, name in [*_baselines(bound, row), (bound, row.name)]:
                 self._tables[there.key] = there
                 names = self._selected.setdefault(there.key, [])
                 names += [name] if name not in names else []
+                if not row.counted:
+                    trained.add((there.key, name))
         if self.options.tier == OWN_TIER and any(bound.table.paper != "own" for bound in self._tables.values()):
             raise unknown("tier", OWN_TIER, ("auto", *TRAINED_TIERS), field="--tier")
         rows = [self._tables[key].row(name) for key, names in self._selected.items() for name in names]
@@ -127,14 +136,9 @@ class Session:
         jobs: dict[str, Job] = {}
         for key, names in self._selected.items():
             for name in names:
-                for job in self._plan_row(self._tables[key], self._tables[key].row(name)):
+                for job in self._plan_row(self._tables[key], self._tables[key].row(name), (key, name) in trained):
                     jobs.setdefault(job.key, job)
-        wanted_rows = [
-            self._plans[key, n].service
-            for key, names in self._selected.items()
-            for n in names
-            if self._tables[key].row(n).specs
-        ]
+        wanted_rows = [self._plans[place].service for place in trained if self._tables[place[0]].row(place[1]).specs]
         unserved = {service.not_run for service in wanted_rows}
         if wanted_rows and all(service.tier is None for service in wanted_rows):
             raise SpecError(
@@ -153,20 +157,15 @@ class Session:
             self._launcher = Pool(devices(), self._report)
         return self._launcher
 
-    def _plan_row(self, bound: BoundTable, row: Row) -> list[Job]:
+    def _plan_row(self, bound: BoundTable, row: Row, trained: bool) -> list[Job]:
         identity = (bound.key, row.name)
-        if identity in self._plans:
+        known = self._plans.get(identity)
+        if known is not None and not (trained and known.service.tier == CONFORMANCE):
             return []
         if not row.specs:
             self._plans[identity] = _Plan(Service(None, (), row.missing or "quoted"))
             return []
-        specs = tuple(variants.varied(spec, self.options.data_options) for spec in row.specs)
-        service = (
-            Service(OWN_TIER, specs, "")
-            if self.options.tier == OWN_TIER
-            else serve(specs, self.options.tier, self.capacity, timed=bound.expected.timed)
-        )
-        service = replace(service, varied=variants.variation(row.specs, service.tier, self.options.data_options))
+        service = self._serve(bound, row) if trained else Service(CONFORMANCE, (), "" if row.counted else NOT_ASKED)
         plan = self._plans[identity] = _Plan(service)
         jobs: list[Job] = []
         for spec in service.specs:
@@ -183,7 +182,17 @@ class Session:
             jobs.append(job)
         return jobs
 
+    def _serve(self, bound: BoundTable, row: Row) -> Service:
+        specs = tuple(variants.varied(spec, self.options.data_options) for spec in row.specs)
+        service = (
+            Service(OWN_TIER, specs, "")
+            if self.options.tier == OWN_TIER
+            else serve(specs, self.options.tier, self.capacity, timed=bound.expected.timed)
+        )
+        return replace(service, varied=variants.variation(row.specs, service.tier, self.options.data_options))
+
     def _run_job(self, spec: RunSpec, seed: int, tier: str) -> RunJob:
+        begun_from(spec)  # wrong needs are told before they are trained
         needs = tuple(self._run_job(need, seed, tier) for need in spec.needs)
         run = Run(
             spec,
@@ -245,7 +254,11 @@ class Session:
             for key, result in judged.items():
                 services = {row.name: self._plans[key, row.name].service for row in result.rows}
                 result.notes += self._remarks(list(services.values()))
-                served = {name: (self._tables[key].row(name).specs, service) for name, service in services.items()}
+                served = {
+                    name: (self._tables[key].row(name).specs, service)
+                    for name, service in services.items()
+                    if service.tier != CONFORMANCE  # which reads no data
+                }
                 result.notes += variants.remarks(served, self.options.data_options)
             adjust_together(list(judged.values()))
             self._results |= judged
@@ -372,10 +385,14 @@ def merge(parts: Sequence[SessionResult], whole: SessionResult) -> SessionResult
 
 
 def _baselines(bound: BoundTable, row: Row) -> list[tuple[BoundTable, str]]:
-    """The rows that a row's Δ_m and relative resources refer to, with their panels; none for a row that is not run."""
+    """The rows that a row's Δ_m and relative resources refer to, with their panels; none for a row that is not run.
+
+    A row that is only counted has no Δ_m.
+    """
     panel, found = bound.expected, []
     for column in panel.columns if row.specs else ():
-        place = own_reference(bound, row.name, column) if column.over or column.relative else None
+        refers = column.relative and column.metric in COUNTED if row.counted else column.over or column.relative
+        place = own_reference(bound, row.name, column) if refers else None
         there = bound.siblings.get(place[0], bound if place[0] == panel.key else None) if place else None
         if place is not None and there is not None:
             found.append((there, place[1]))

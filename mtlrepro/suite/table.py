@@ -13,7 +13,7 @@ from mtlrepro.errors import SpecError, unknown
 from mtlrepro.expected.findings import load_findings
 from mtlrepro.expected.load import load_table, table_file
 from mtlrepro.expected.panel import Panel, panels
-from mtlrepro.expected.schema import PrintedRow
+from mtlrepro.expected.schema import COUNTED, PrintedRow
 from mtlrepro.expected.tolerances import Tolerances, load_tolerances
 from mtlrepro.spec import RunSpec
 
@@ -31,6 +31,8 @@ class Row:
         epochs: length of the training whose time is printed, where it is not that of the specs.
         reading_of: the printed row of its panel that it reads otherwise, where paper and public code leave two
             readings of one method; such a row is not printed, so nothing printed is held against it.
+        counted: of another reading: the parameters and MACs of its specs are all that is read of it. Nothing is
+            trained, at any tier.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Row:
     panel: str = ""
     epochs: int = 0
     reading_of: str = ""
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,9 @@ def bind(table: Table, file: Path) -> list[BoundTable]:
 
     Raises:
         SpecError: the expected file is missing or wrong, has no panel of that dataset, a declared row is not printed,
-            a printed row is neither declared nor quoted and the table does not say why, or another reading has no
-            run, a printed name, or no printed row of its panel that it reads otherwise.
+            a printed row is neither declared nor quoted and the table does not say why, another reading has no
+            run, a printed name, or no printed row of its panel that it reads otherwise, or a row that is only counted
+            is no other reading, asks for what a training gives, or has no column to be counted for.
     """
     root = suites_root(file).parent / "expected"
     printed = load_table(table_file(root, table.paper, table.id))
@@ -134,6 +138,8 @@ def bind(table: Table, file: Path) -> list[BoundTable]:
     for row in (*table.rows, *table.references):
         if row.panel not in [p.key for p in mine]:
             raise unknown("panel", row.panel, [p.key for p in mine], file=file, field=row.name)
+        if row.counted:
+            _check_counted(row, next(p for p in mine if p.key == row.panel), file)
     if wrong := next((r for r in table.references if r.reading_of), None):
         mend = "Leave `reading_of` out, or move it to `rows`"
         raise SpecError("a reference that is a reading", file=file, field=wrong.name, mend=mend)
@@ -167,6 +173,20 @@ def _check_reading(table: Table, row: Row, panel: Panel, file: Path) -> None:
         raise SpecError("is the name of a printed row or a reference", file=file, field=row.name, mend=mend)
     if not row.specs:
         raise SpecError("a reading without specs", file=file, field=row.name, mend="Give it specs, or leave it out")
+
+
+def _check_counted(row: Row, panel: Panel, file: Path) -> None:
+    """A row that is only counted is another reading, asks for nothing that a training gives, and has a column."""
+    columns = any(c.metric in COUNTED for c in panel.columns)
+    faults = {
+        "is counted and no other reading": "" if row.reading_of else "`counted` out: what is printed is trained",
+        "is counted and has a view of predictions": "" if row.view == Row.view else "`view` out, or train it",
+        "is counted and has a length of training": "`epochs` out, or train it" if row.epochs else "",
+        "is counted where neither parameters nor MACs are printed": "" if columns else "it out, or train it",
+    }
+    for problem, what in faults.items():
+        if what:
+            raise SpecError(problem, file=file, field=row.name, mend=f"Leave {what}")
 
 
 def _complete(table: Table, panel: Panel, file: Path) -> tuple[Row, ...]:

@@ -96,7 +96,13 @@ def test_at_full_its_difference_from_the_print_stands_below_that_of_the_row(tmp_
     section = build(both("full"), tmp_path).sections[0]
     row_, other = ([str(v) for v in line] for line in section.measured["full"].itertuples(index=False))
     assert row_[:2] == ["LPS", "10.57 (−3.18) FAIL"]
-    assert other == [f"LPS-L ({MARK})", "33.00 ± 0.20 (−0.18)", "0.662 (−0.005)", "–", "−1.50 (+0.21)"]
+    assert other == [
+        f"LPS-L ({MARK})",
+        "33.00 ± 0.20 (−0.18 from 33.18)",
+        "0.662 (−0.005 from 0.667)",
+        "–",
+        "−1.50 (+0.21 from - 1.71)",
+    ]
     assert [s for s in section.statements if s.startswith(DIFFERENCE)]
     assert headline(both("full")).verdicts == {"FAIL": 1}
 
