@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mtlrepro.errors import SpecError, unknown
+from mtlrepro.models.base import pretrained_part
 from mtlrepro.objectives.base import Objective
 from mtlrepro.objectives.losses import Group
 from mtlrepro.spec import Recipe
@@ -149,7 +150,8 @@ def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> O
     """The optimizer of the network and of what its objective owns.
 
     The first group follows the recipe: biases and normalisation weights decay too, as in the papers' recipes. The
-    backbone is a group of its own where the recipe gives it a rate of its own, and frozen where that is 0. One more
+    backbone, or the part of it that pinned weights are of, is a group of its own where the recipe gives it a rate of
+    its own, and frozen where that is 0. One more
     for each of `Objective.groups` and `Weighting.groups`; those with an optimizer of their own have one. An
     architecture may have parameters with rates of their own, too (`rates`: lists of them, each with its multiple of the
     recipe's rate).
@@ -163,14 +165,15 @@ def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> O
     apart = {id(p) for group in special for p in group.parameters}
     encoder: list[nn.Parameter] = []
     if recipe.encoder_lr is not None:
-        encoder = [p for p in model.get_submodule("backbone").parameters() if id(p) not in apart]
+        part = pretrained_part(model.get_submodule("backbone"))
+        encoder = [p for p in part.parameters() if id(p) not in apart]
     apart |= {id(p) for p in encoder}
     usual = [p for p in [*model.parameters(), *objective.parameters()] if id(p) not in apart]
     groups = [_group(usual, recipe)]
     if recipe.encoder_lr:
         groups.append({**_group(encoder, recipe), "lr_factor": recipe.encoder_lr / recipe.lr})
     elif encoder:
-        model.get_submodule("backbone").requires_grad_(False)
+        part.requires_grad_(False)
     own = [g for g in special if g.optimizer is not None]
     groups += [_group(g.parameters, recipe, g) for g in special if g.optimizer is None]
     first = _optimizer(recipe.optimizer)(groups, recipe)

@@ -15,6 +15,7 @@ from mtlrepro.data.sample import Batch
 from mtlrepro.engine.determinism import derive, seed_generators
 from mtlrepro.engine.optim import Optimizer, set_learning_rates
 from mtlrepro.errors import TrainingError
+from mtlrepro.models.base import pretrained_part
 from mtlrepro.objectives.base import Objective
 from mtlrepro.objectives.losses import Losses
 from mtlrepro.spec import Recipe
@@ -109,7 +110,7 @@ def set_training(model: nn.Module, recipe: Recipe) -> None:
     """Training mode, but for a frozen backbone: its batch norms keep the averages that it came with."""
     model.train()
     if recipe.encoder_lr == 0:
-        model.get_submodule("backbone").eval()
+        pretrained_part(model.get_submodule("backbone")).eval()
 
 
 def training_steps(recipe: Recipe, steps_per_epoch: int) -> int:

@@ -65,10 +65,11 @@ def build_model(spec: ModelSpec, channels: Mapping[str, int], size: tuple[int, i
     check_weights(spec)
     backbone = BACKBONES[spec.backbone].build(size=size)
     if spec.weights is not None:
+        from mtlrepro.models.base import pretrained_part
         from mtlrepro.models.weights import load_weights
 
         # Before anything is built on it: an architecture may make copies.
-        backbone.weights_report = load_weights(getattr(backbone, "encoder", backbone), spec.weights)
+        backbone.weights_report = load_weights(pretrained_part(backbone), spec.weights)
     return architecture(backbone, *tasks, channels, **dict(spec.options))
 
 

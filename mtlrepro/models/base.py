@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 BRINGS = ("head", "task_widths")
 """What a backbone may have for who reads its maps; see `Backbone`."""
@@ -27,3 +27,10 @@ class Backbone(Protocol):
 
     def __call__(self, image: Tensor) -> list[Tensor]:
         """The maps of an image, finest first."""
+
+
+def pretrained_part(backbone: nn.Module) -> nn.Module:
+    """What pinned weights of a backbone are of: its `encoder`, or all of it; whatever else there is starts as new."""
+    encoder = getattr(backbone, "encoder", backbone)
+    assert isinstance(encoder, nn.Module)
+    return encoder

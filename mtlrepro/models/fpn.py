@@ -9,15 +9,15 @@ fitted to the third row of that table (`TASK_WIDTHS`).
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 
-from mtlrepro.models.panoptic import PanopticHead
-from mtlrepro.models.resnet import RESNET18_OS8, RESNET50_OS8, ResNetConfig
+from mtlrepro.models.panoptic import GROUPS, WIDTH, PanopticHead
+from mtlrepro.models.resnet import RESNET18, RESNET50, ResNetConfig
 
 if TYPE_CHECKING:
     from mtlrepro.models.weights import WeightsReport
@@ -26,8 +26,8 @@ TASK_WIDTHS = (64, 112, 160, 192)
 """Channels of MTI-Net's task features on a pyramid, finest scale first: a guess.
 
 The only trace of the authors' own widths are the parameters and multiply-accumulates of Table 7b, and these were picked
-because they come near them (-34.2 % and -19.4 %, printed -35.0 % and -19.9 %); others, such as (64, 120, 128, 208) and
-(80, 80, 128, 224), come as near. That they agree there is by construction."""
+because they come near them (-34.2 % and -19.4 %, printed -35.0 % and -19.9 %); others come as near, such as (80, 80,
+128, 224), and (64, 120, 128, 208) comes nearer. That they agree there is by construction."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class FPNConfig:
     encoder: ResNetConfig
     width: int = 256
     task_widths: tuple[int, ...] = TASK_WIDTHS
-    head_width: int = 128
-    head_groups: int = 32
+    head_width: int = WIDTH
+    head_groups: int = GROUPS
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -58,9 +58,9 @@ class FPNConfig:
         return FPN(self)
 
 
-RESNET18_FPN = FPNConfig(replace(RESNET18_OS8, output_stride=32))
+RESNET18_FPN = FPNConfig(RESNET18)
 
-RESNET50_FPN = FPNConfig(replace(RESNET50_OS8, output_stride=32))
+RESNET50_FPN = FPNConfig(RESNET50)
 
 # Same class, shrunk by configuration alone, for smoke runs on a CPU.
 FPN_NANO = FPNConfig(
@@ -74,6 +74,9 @@ FPN_NANO = FPNConfig(
 
 class FPN(nn.Module):
     """A ResNet and torchvision's feature pyramid: 1x1 convolutions, sums from the top, 3x3 convolutions, no norm.
+
+    All its maps are smoothed by a 3x3 convolution each; those of a map that nothing reads get no gradient. MT-CP has a
+    pyramid of its own of which only the finest map is made (`mtlrepro.models.pyramid_fusion`).
 
     Args:
         config: what to build.

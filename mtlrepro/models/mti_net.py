@@ -144,7 +144,7 @@ def _kept_scales(scales: int | Sequence[int], available: int) -> tuple[int, ...]
 
 def _checked_widths(widths: Sequence[int], scales: int) -> Sequence[int]:
     fits = isinstance(widths, Sequence) and len(widths) in (0, scales)
-    if not fits or not all(isinstance(width, int) and width > 0 for width in widths):
+    if not fits or not all(type(width) is int and width > 0 for width in widths):
         mend = f"Give {scales} positive integers, finest scale first, or leave it out for the backbone's"
         raise SpecError(f"cannot build features of widths {widths!r}", field="widths", mend=mend)
     return widths

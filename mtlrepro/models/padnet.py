@@ -4,7 +4,8 @@ Facts that neither paper prints come from the public reference implementation of
 their number of channels (270 for HRNet-18), and heads are pairs of bottlenecks of 256 channels. Initial predictions
 stay at stride 4; how they meet their labels is up to the objective.
 
-On an FPN, which the MTI-Net paper compares on and does not describe (Table S3), the finest map is used as it is.
+On an FPN, which the MTI-Net paper compares on and does not describe (Table S3), the finest map is used as it is; what
+smooths the pyramid's other maps is counted and never learnt then.
 
 DenseMTL (WACV 2023, section 4.1) compares against the same network on a dilated ResNet-101. There, as its public
 reference implementation shows, everything happens at the resolution of the backbone's last map, which is used as it is.

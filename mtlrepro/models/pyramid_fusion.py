@@ -1,7 +1,8 @@
 """The feature fusion of MT-CP (Fontana et al., WACV 2025, section 3.2, figure 2): a feature pyramid's finest map.
 
 The paper calls it PFF and DFPN and speaks of weights that adapt; in the public reference implementation it is a plain
-feature pyramid network (Lin et al., CVPR 2017) of which the finest map is used.
+feature pyramid network (Lin et al., CVPR 2017) of which the finest map is used. One with all maps is a backbone
+(`mtlrepro.models.fpn`).
 """
 
 from __future__ import annotations

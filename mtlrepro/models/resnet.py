@@ -62,13 +62,17 @@ class ResNetConfig:
         return ResNet(self, inputs)
 
 
-RESNET18_OS8 = ResNetConfig(
-    output_stride=8, parameters=11_176_512, blocks=(2, 2, 2, 2), block="basic", weights=("resnet18.tv_in1k",)
+RESNET18 = ResNetConfig(
+    output_stride=32, parameters=11_176_512, blocks=(2, 2, 2, 2), block="basic", weights=("resnet18.tv_in1k",)
 )
 
-RESNET50_OS8 = ResNetConfig(output_stride=8, parameters=23_508_032, weights=("resnet50.tv_in1k",))
+RESNET50 = ResNetConfig(output_stride=32, parameters=23_508_032, weights=("resnet50.tv_in1k",))
 
-RESNET50_OS16 = replace(RESNET50_OS8, output_stride=16)
+RESNET18_OS8 = replace(RESNET18, output_stride=8)
+
+RESNET50_OS8 = replace(RESNET50, output_stride=8)
+
+RESNET50_OS16 = replace(RESNET50, output_stride=16)
 
 RESNET101_OS16 = ResNetConfig(
     output_stride=16, parameters=42_500_160, blocks=(3, 4, 23, 3), weights=("resnet101.tv_in1k",), stem_map=True

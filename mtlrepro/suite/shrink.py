@@ -135,7 +135,7 @@ optimizer and whether gradients are clipped; one rate for encoder and heads, bot
 
 SMOKE_LR_FACTOR = {("atrc", "sgd"): 50.0, ("stl", "sgd"): 50.0, ("mtl", "sgd"): 50.0}
 """Architecture and optimizer -> factor of that: SGD's rate without clipping is for losses a hundred times as large as
-those of ATRC and of MTI-Net's baselines."""
+ATRC's. With this factor ATRC and MTI-Net's baselines learn every task in as many steps as with Adam."""
 
 
 @dataclass(frozen=True)

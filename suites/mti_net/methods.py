@@ -36,6 +36,9 @@ NE = ("normals", "edges")
 # as are batches and lengths on PASCAL, where single tasks and the multi-task baseline take SGD at 0.01.
 ADAM = Recipe("adam", lr=1e-4, weight_decay=1e-4, batch=6, epochs=80, schedule="poly")
 SGD = replace(ADAM, optimizer="sgd", lr=1e-2, batch=8, epochs=60)
+RELEASED = {SD: replace(ADAM, batch=8, epochs=100), SMALL: replace(ADAM, batch=8, epochs=80)}
+RELEASED[COMPLETE] = RELEASED[SD]
+"""Main tasks -> recipe of networks of several tasks in the public implementation."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,12 @@ class Setting:
 
 
 ASTMT_WEIGHTS = {"parts": 2.0, "saliency": 5.0, "normals": 10.0, "edges": 50.0}
-CODE_WEIGHTS = {"normals": 10.0, "edges": 50.0}
-"""Weights of the auxiliary losses on NYUD-v2 in the public implementation; the paper adds the losses up there."""
+RELEASED_WEIGHTS = (("normals", 10.0), ("edges", 50.0))
 
 SETTINGS = {
     SD: Setting(NYUD, ("semseg", "normals", "edges", "depth"), ADAM, ADAM, {}),
-    SMALL: Setting(PASCAL, COMPLETE, SGD, replace(ADAM, batch=8, epochs=80), ASTMT_WEIGHTS),
-    COMPLETE: Setting(PASCAL, COMPLETE, SGD, replace(ADAM, batch=8, epochs=100), ASTMT_WEIGHTS),
+    SMALL: Setting(PASCAL, COMPLETE, SGD, RELEASED[SMALL], ASTMT_WEIGHTS),
+    COMPLETE: Setting(PASCAL, COMPLETE, SGD, RELEASED[COMPLETE], ASTMT_WEIGHTS),
 }
 """Main tasks -> setting."""
 
@@ -82,39 +84,41 @@ def single_task(backbone: ModelSpec = HRNET18, main: Tasks = SD) -> Specs:
     )
 
 
-def multi_task(backbone: ModelSpec = HRNET18, main: Tasks = SD, recipe: Recipe | None = None) -> Specs:
-    """Shared encoder, task-specific heads; by a setting's recipe for plain networks, or another one."""
-    return _run(replace(backbone, arch="mtl", main=main), recipe or SETTINGS[main].plain)
+def multi_task(backbone: ModelSpec = HRNET18, main: Tasks = SD) -> Specs:
+    """Shared encoder, task-specific heads."""
+    return _run(replace(backbone, arch="mtl", main=main), SETTINGS[main].plain)
 
 
-def pad_net(
-    extra: Tasks = (), backbone: ModelSpec = HRNET18, main: Tasks = SD, weights: Mapping[str, float] | None = None
-) -> Specs:
-    """PAD-Net with auxiliary tasks besides the main ones, and with other weights than the setting's."""
+def pad_net(extra: Tasks = (), backbone: ModelSpec = HRNET18, main: Tasks = SD) -> Specs:
+    """PAD-Net with auxiliary tasks besides the main ones."""
     model = replace(backbone, arch="padnet", main=main, options=PAD_NET_ON.get(backbone.backbone, ()))
-    return _run(_with_front_end(model, extra), SETTINGS[main].deep, weights)
+    return _run(_with_front_end(model, extra), SETTINGS[main].deep)
 
 
-def mti_net(
-    extra: Tasks = (),
-    backbone: ModelSpec = HRNET18,
-    main: Tasks = SD,
-    weights: Mapping[str, float] | None = None,
-    **settings: Any,
-) -> Specs:
+def mti_net(extra: Tasks = (), backbone: ModelSpec = HRNET18, main: Tasks = SD, **settings: Any) -> Specs:
     """MTI-Net; `fpm=False` leaves the feature propagation out, `scales=n` keeps the n finest scales."""
     model = replace(backbone, arch="mti_net", main=main, options=options(**settings))
-    return _run(_with_front_end(model, extra), SETTINGS[main].deep, weights)
+    return _run(_with_front_end(model, extra), SETTINGS[main].deep)
+
+
+def weighted(specs: Specs) -> Specs:
+    """The same with the public implementation's weights of auxiliary losses on NYUD-v2; the paper adds losses up."""
+    return tuple(replace(spec, objective=ObjectiveSpec(weights=RELEASED_WEIGHTS)) for spec in specs)
+
+
+def released(specs: Specs) -> Specs:
+    """The same by the public implementation's recipe: optimizer, rate, batch and length."""
+    return tuple(replace(spec, recipe=RELEASED[spec.model.main]) for spec in specs)
 
 
 def _with_front_end(model: ModelSpec, extra: Tasks) -> ModelSpec:
     return replace(model, aux=tuple(t for t in SETTINGS[model.main].order if t in (*model.main, *extra)))
 
 
-def _run(model: ModelSpec, recipe: Recipe, weights: Mapping[str, float] | None = None) -> Specs:
+def _run(model: ModelSpec, recipe: Recipe) -> Specs:
     setting = SETTINGS[model.main]
-    chosen = setting.weights if weights is None else weights
-    objective = ObjectiveSpec(weights=tuple((t, chosen[t]) for t in model.aux or model.main if t in chosen))
+    weights = tuple((t, setting.weights[t]) for t in model.aux or model.main if t in setting.weights)
+    objective = ObjectiveSpec(weights=weights)
     return (RunSpec(setting.data, model, recipe, objective),)
 
 

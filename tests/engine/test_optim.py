@@ -19,10 +19,12 @@ from mtlrepro.engine.optim import (
     optimizers_of,
     set_learning_rates,
 )
+from mtlrepro.engine.train import set_training
 from mtlrepro.errors import SpecError
+from mtlrepro.models import build_model
 from mtlrepro.objectives.base import Objective
 from mtlrepro.objectives.losses import Group, Losses
-from mtlrepro.spec import Recipe
+from mtlrepro.spec import ModelSpec, Recipe
 
 # Base rate, epochs, then the rates of epochs 0, 1, E/4, E/2, E-10 and E-1 (MTI-Net supplement A.2, worked out by hand).
 GOLDEN = [
@@ -220,6 +222,20 @@ def test_the_encoder_has_a_rate_of_its_own() -> None:
     # DenseMTL, section 4.1: updates 1 to 30,000 at the full rate, the others at a tenth.
     assert seen[0] == seen[29_999] == pytest.approx((3e-4, 2e-4))
     assert seen[30_000] == seen[39_999] == pytest.approx((3e-5, 2e-5))
+
+
+def test_of_a_pyramid_the_pretrained_part_alone_is_the_encoder() -> None:
+    """What pinned weights are of has its own rate, or is frozen; the pyramid starts as new and learns as heads do."""
+    for rate in (2e-4, 0.0):
+        network = build_model(ModelSpec("mtl", "fpn_nano", ("semseg", "depth")), {"semseg": 3, "depth": 1})
+        r = dataclasses.replace(recipe("adam", 3e-4), encoder_lr=rate)
+        usual, *own = build_optimizer(network, Owner(), r).param_groups
+        set_training(network, r)
+        encoder, pyramid = network.backbone.encoder, network.backbone.pyramid
+        assert {id(p) for p in usual["params"]} >= {id(p) for p in (*pyramid.parameters(), *network.heads.parameters())}
+        assert [same_objects(g["params"], list(encoder.parameters())) for g in own] == [True] * bool(rate)
+        assert {p.requires_grad for p in encoder.parameters()} == {rate > 0}
+        assert (encoder.training, pyramid.training) == (rate > 0, True)
 
 
 def test_the_first_phase_of_self_supervised_pretraining_drops_after_160000_of_300000_steps() -> None:

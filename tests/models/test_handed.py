@@ -14,6 +14,8 @@ SPECS = [
     spec("mtl", MAIN),
     spec("padnet", MAIN, MAIN, width=32),
     spec("mti_net", MAIN, "semseg depth edges"),
+    spec("mtl", MAIN, backbone="fpn_nano"),
+    spec("mti_net", MAIN, MAIN, backbone="fpn_nano"),
     spec("deeplab", MAIN, backbone="resnet_nano", width=16),
     spec("three_ways", MAIN, backbone="resnet_nano_os16", widths=NARROW),
     spec("dense_mtl", MAIN, backbone="resnet_nano_os16", widths=NARROW),
