@@ -193,7 +193,8 @@ def _figures(sections: list[TableSection], runs: dict[str, RunInfo], files: dict
     for section in sections:
         rows, name = section.table.rows, words.title(section.table)
         if any("own" in row.delta for row in rows):
-            section.bars = delta_bars(f"{section.slug}-delta", f"Δ_m, {name}{_tier_mark(rows, 'own')}", rows)
+            title = f"{words.delta_name(section.table)}, {name}{_tier_mark(rows, 'own')}"
+            section.bars = delta_bars(f"{section.slug}-delta", title, rows)
         fresh = _fresh(section, drawn)
         section.curves = curves(
             f"{section.slug}-curves", f"Training, {name}{_tier_mark(rows)}", fresh, section.table.columns, runs, files

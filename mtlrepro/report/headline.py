@@ -95,6 +95,7 @@ def _tally(checks: list[Check]) -> str:
 
 def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
     printed = [row for row in rows if not words.is_reading(row)]
+    readings = [row for row in rows if words.is_reading(row)]
     own = [row for row in printed if not words.is_quoted(row)]
     parts = _served(own)
     if len(printed) > len(own):
@@ -104,14 +105,16 @@ def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
     both = sum(words.is_copied(row) and row.tier is not None for row in printed)
     are = f"{both} {'is' if both == 1 else 'are'}"
     text += f" Of those that ran, {are} quoted in print: no run is held to those figures." if both else ""
-    readings = [row for row in rows if words.is_reading(row)]
     if not readings:
         return text
-    what = words.plural(len(readings), "other reading")
+    what = f"{words.plural(len(readings), 'other reading')} of printed rows"
     counted = [row for row in readings if words.is_counted(row)]
     trained = [row for row in readings if not words.is_counted(row)]
+    before = f"{text} Besides," if printed else "No printed row was selected;"
+    if not (printed or trained):
+        return f"{before} {what} {'was' if len(counted) == 1 else 'were'} {words.ONLY_COUNTED}."
     ends = [*(_served(trained) if trained else []), *([f"{len(counted)} {words.ONLY_COUNTED}"] if counted else [])]
-    return f"{text} Besides, {what} of printed rows, which no paper prints: {', '.join(ends)}."
+    return f"{before} {what}, which no paper prints: {', '.join(ends)}."
 
 
 def _served(rows: list[RowResult]) -> list[str]:

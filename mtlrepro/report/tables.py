@@ -73,18 +73,14 @@ def measured_figures(table: TableResult) -> dict[str, pd.DataFrame]:
 def _measured(table: TableResult, row: RowResult, index: int, tier: str) -> Any:
     column = table.columns[index]
     value = row.measured.get(column.key)
-    if words.cell_tier(row, column) != tier:
+    if value is None or words.cell_tier(row, column) != tier:
         return NONE
-    if value is None:
-        own = row.delta.get("own") if words.is_delta(column) else None
-        text = words.number(own, 2, signed=True)
-    else:
-        prints = [p for r in table.rows for p in (r.printed.get(column.key), r.beside.get(column.key)) if p]
-        digits = words.digits(column, prints)
-        text = _figure(row, column, value, digits)
-        if (beside := parse(row.beside.get(column.key, NONE))) is not None:
-            gap = words.number(value.mean - beside.value, digits, signed=True)
-            return Cell(text, f"{gap} from {row.beside[column.key]}")
+    prints = [p for r in table.rows for p in (r.printed.get(column.key), r.beside.get(column.key)) if p]
+    digits = words.digits(column, prints)
+    text = _figure(row, column, value, digits)
+    if (beside := parse(row.beside.get(column.key, NONE))) is not None:
+        gap = words.number(value.mean - beside.value, digits, signed=True)
+        return Cell(text, f"{gap} from {row.beside[column.key]}")
     check = words.check_of(row, column)
     if check is None or not words.compared(check) or check.verdict not in words.DECIDED:
         return text
@@ -187,12 +183,13 @@ def deltas(table: TableResult) -> pd.DataFrame:
         own = words.number(row.delta.get("own"), 2, signed=True)
         if row.delta:
             lines.append([row.name, words.number(row.delta.get("paper"), 2, signed=True), own, evidence(row), against])
+    name = words.delta_name(table)
     names = [
         "Row",
-        "Printed Δ_m [%]",
-        "Δ_m against our baseline row [%]",
+        f"Printed {name} [%]",
+        f"{name} against our baseline row [%]",
         "Measured at",
-        "Δ_m against the printed baseline [%]",
+        f"{name} against the printed baseline [%]",
     ]
     return frame(lines, names)
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 
+from mtlrepro.expected.cells import parse
 from mtlrepro.suite.results import CONFORMANCE, VERDICTS, Check, ColumnInfo, RowResult, TableResult, Value
 
 NONE = "–"
@@ -107,12 +108,30 @@ def mark(row: RowResult) -> str:
     """What a row that is not printed is; "" for a printed one."""
     if not is_reading(row):
         return ""
-    return f"another reading of {row.source}, not printed" + (", not trained" if is_counted(row) else "")
+    return f"another reading of {row.source}, not printed"
 
 
 def is_delta(column: ColumnInfo) -> bool:
     """True for a column of Δ_m."""
     return column.protocol.startswith("delta_m") or column.key in ("delta", "delta_m")
+
+
+def delta_name(table: TableResult) -> str:
+    """How the Δ_m that stands for a row is called: of which column, where the table has several."""
+    columns = [c for c in table.columns if is_delta(c)]
+    if len(columns) < 2:
+        return "Δ_m"
+    found = next((c for c in columns if all(_stands(row, c) for row in table.rows)), None)
+    return f"Δ_m of {found.title!r}" if found else "Δ_m"
+
+
+def _stands(row: RowResult, column: ColumnInfo) -> bool:
+    """Whether a row's Δ_m, printed and measured, are those of a column."""
+    paper, own = parse(row.printed.get(column.key, NONE)), row.delta.get("own")
+    if row.delta.get("paper") != (paper and paper.value):
+        return False
+    value = row.measured.get(column.key)
+    return own is None or (value is not None and (value.mean == own or math.isnan(own)))
 
 
 def cell_tier(row: RowResult, column: ColumnInfo) -> str | None:

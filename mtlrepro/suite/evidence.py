@@ -137,11 +137,13 @@ class Evidence:
 
     def measured(self, name: str, column: Column) -> Value | None:
         """As `value`, but a resource relative to the baseline row where the paper prints it so."""
+        return self.relative(name, column) if self.panel.relative(name, column) else self.value(name, column)
+
+    def relative(self, name: str, column: Column) -> Value | None:
+        """A resource as the percentage by which it exceeds the baseline row's."""
         own = self.value(name, column)
-        if own is None or not self.panel.relative(name, column):
-            return own
         base = self.value(self.panel.baseline, column) if self.panel.baseline in self.rows else None
-        return Value(100.0 * (own.mean / base.mean - 1)) if base else None
+        return Value(100.0 * (own.mean / base.mean - 1)) if own and base else None
 
     def column_series(self, name: str, column: Column) -> list[float]:
         """A trained figure or Δ_m per seed, in the column's unit; empty where there is none."""
@@ -149,6 +151,23 @@ class Evidence:
             deltas = self.deltas(name, column)
             return deltas.get("own") or (deltas.get("printed", []) if self._against_quoted(name, column) else [])
         return [v * column.scale for v in self.series(name).get(column.metric, [])]
+
+    def draws(self, name: str, column: Column) -> list[float]:
+        """As `column_series`, but varying as much as a figure does that is held to a number.
+
+        Every seed's Δ_m refers to that seed of our own baseline row; to its mean, it would hide what that row varies.
+        """
+        values, column = self.column_series(name, column), self._averaging(name, column)
+        base = self._own_baseline_series(name, column) if values and column.metric == "delta_m" else None
+        if base is None:
+            return values
+        series, signs = self.series(name), {m: better(m) for m in column.over}
+        seeds = range(min(len(found[m]) for found in (series, base) for m in column.over))
+        pairs = [({m: series[m][i] for m in column.over}, {m: base[m][i] for m in column.over}) for i in seeds]
+        usable = all(0 < v < math.inf for _, other in pairs for v in other.values())
+        deltas = [delta_m(own, other, signs) if usable else math.nan for own, other in pairs]
+        shift = value_of(values).mean - value_of(deltas).mean  # the figure itself is that against the mean
+        return [d + shift for d in deltas]
 
     def series(self, name: str) -> dict[str, list[float]]:
         """A row's figures per seed by metric id, by the protocols of the panel's columns."""
@@ -185,8 +204,7 @@ class Evidence:
 
     def deltas(self, name: str, column: Column) -> dict[str, list[float]]:
         """Δ_m of a column per seed, against our own baseline's mean ("own") and against the printed one ("printed")."""
-        series = self.series(name)
-        column = replace(column, over=self.panel.averaged(self.bound.counterpart(name), column))
+        series, column = self.series(name), self._averaging(name, column)
         if any(m not in series for m in column.over):
             return {}
         baselines = {"own": self._own_baseline(name, column), "printed": self._printed_baseline(name, column)}
@@ -203,8 +221,17 @@ class Evidence:
         service, place = self.rows[name].service, self.panel.reference(self.bound.counterpart(name), column)
         return service.tier == "full" and not service.varied and place is not None and place.row.origin != "run"
 
+    def _averaging(self, name: str, column: Column) -> Column:
+        """The column over the metrics that the row's Δ_m averages."""
+        return replace(column, over=self.panel.averaged(self.bound.counterpart(name), column))
+
     def _own_baseline(self, name: str, column: Column) -> dict[str, float] | None:
         """Means of our own baseline row; None where it was not run at the row's tier."""
+        series = self._own_baseline_series(name, column)
+        return {m: value_of(values).mean for m, values in series.items()} if series is not None else None
+
+    def _own_baseline_series(self, name: str, column: Column) -> dict[str, list[float]] | None:
+        """Figures per seed of our own baseline row; None without them, or without means that Δ_m can refer to."""
         place = own_reference(self.bound, name, column)
         there = self.at(place[0]) if place else None
         if place is None or there is None or place[1] not in there.rows:
@@ -213,8 +240,8 @@ class Evidence:
         same_tier = there.rows[place[1]].service.tier == self.rows[name].service.tier
         if not same_tier or any(m not in base for m in column.over):
             return None
-        means = {m: value_of(base[m]).mean for m in column.over}
-        return means if all(0 < v < math.inf for v in means.values()) else None
+        found = {m: base[m] for m in column.over}
+        return found if all(0 < value_of(values).mean < math.inf for values in found.values()) else None
 
     def _printed_baseline(self, name: str, column: Column) -> dict[str, float] | None:
         place = self.panel.reference(self.bound.counterpart(name), column)

@@ -60,8 +60,8 @@ class _PanelJudge:
     def __init__(self, evidence: Evidence):
         self.evidence, self.bound, self.panel = evidence, evidence.bound, evidence.panel
         delta = [c for c in self.panel.columns if c.metric == "delta_m"]
-        self.headline = max(reversed(delta), key=lambda c: len(c.over), default=None)
-        """The Δ_m that stands for a row in pictures: the one over most metrics."""
+        self.headline = max(delta, key=lambda c: len(c.over), default=None)
+        """The Δ_m that stands for a row in pictures: the one over most metrics, the first printed of several such."""
 
     def _last(self, name: str) -> dict[str, list[float]]:
         """What the row's figures are after the last step; nothing where that is what the table reads anyway."""

@@ -12,7 +12,8 @@ from mtlrepro.report.content import build
 from mtlrepro.report.headline import headline
 from mtlrepro.suite.results import Check, RowResult, SessionResult, Value
 
-MARK = "another reading of Ours, not printed, not trained"
+MARK = "another reading of Ours, not printed"
+"""That it is not trained stands beside it: the next column says it, or the heading."""
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,24 @@ def test_the_headline_counts_it_apart_and_misses_nothing_of_it() -> None:
     assert text.endswith(
         "2 other readings of printed rows, which no paper prints: 0 at full, 1 at smoke (small twins on synthetic "
         "scenes), 1 counted, not trained."
+    )
+
+
+def test_the_headline_of_readings_alone_counts_no_printed_rows() -> None:
+    def second(*rows: RowResult) -> str:
+        return headline(session(table(*rows))).sentences[1]
+
+    assert second(counted()) == (
+        "No printed row was selected; 1 other reading of printed rows was counted, not trained."
+    )
+    assert second(*[counted(f"Ours, {i}") for i in range(5)]) == (
+        "No printed row was selected; 5 other readings of printed rows were counted, not trained."
+    )
+    trained = row("Ours, otherwise")
+    trained.origin, trained.source = "reading", "Ours"
+    assert second(trained, counted()) == (
+        "No printed row was selected; 2 other readings of printed rows, which no paper prints: 0 at full, 1 at smoke "
+        "(small twins on synthetic scenes), 1 counted, not trained."
     )
 
 

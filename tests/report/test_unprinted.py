@@ -63,7 +63,7 @@ def test_rows_of_the_print_and_other_readings_are_counted_apart() -> None:
 def test_a_reading_alone_confirms_and_refutes_nothing() -> None:
     first, second, *_ = headline(session(table(reading("full")))).sentences
     assert first == "0 printed figures compared at tier full: none."
-    assert second.startswith("0 rows in 1 table: 0 at full.")
+    assert second.startswith("No printed row was selected; 1 other reading of printed rows, which no paper prints: ")
 
 
 def test_what_was_not_run_tells_rows_and_readings_apart() -> None:

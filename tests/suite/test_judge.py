@@ -20,17 +20,19 @@ from evidence_fakes import (
     two_sets,
     write_expected,
 )
+from suite_fakes import SUITES
 
 from mtlrepro.expected import spread
 from mtlrepro.expected.panel import Panel
 from mtlrepro.expected.schema import Column, PrintedRow, PrintedTable
 from mtlrepro.expected.tolerances import Margin, Regression, Tolerances
+from mtlrepro.report import tables
 from mtlrepro.suite.evidence import Evidence, RowEvidence
 from mtlrepro.suite.judge import judge_table
 from mtlrepro.suite.recorded import Recorded
 from mtlrepro.suite.results import Check, TableResult
 from mtlrepro.suite.shrink import bench, smoke
-from mtlrepro.suite.table import BoundTable, Row, Table
+from mtlrepro.suite.table import BoundTable, Row, Table, bind, load_suite_file
 from mtlrepro.suite.tiers import Service
 
 # --- trained figures against the print --------------------------------------------------------------------------------
@@ -490,3 +492,51 @@ def test_a_delta_against_the_printed_baseline_is_given_at_full_alone() -> None:
     for tier in ("smoke", "full"):
         result = judged(bound, lambda name: printed(bound, name), tier)
         assert ("printed" in row_named(result, "MTL").delta) == (tier == "full")
+
+
+# --- several Δ_m in one panel -----------------------------------------------------------------------------------------
+
+
+def panel_with(file: str, key: str, failed: tuple[str, str] | None = None) -> TableResult:
+    """A panel whose table's rows repeat the print; the runs of the row `failed`, given with its panel, did not."""
+    path = SUITES / file
+    found: dict[str, Evidence] = {}
+    for bound in bind(load_suite_file(path), path):
+        names = [r.name for r in bound.expected.rows if bound.row(r.name).specs]
+        rows = {name: row_of(bound, name, printed(bound, name)) for name in names}
+        for name in names:
+            if (bound.expected.key, name) == failed:
+                rows[name] = dataclasses.replace(rows[name], records=[], error="loss is not finite at step 12")
+        found[bound.expected.key] = Evidence(bound, rows, siblings=found)
+    return judge_table(found[key])
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "row", "column", "title"),
+    [  # of two over as many metrics the first; else the one over most, wherever it stands
+        ("mti_net/test_pascal_context_table_5.py", "Ours/MT", "R18-FPN", "delta_st", "Δ_m of 'Δ_m ↑ (ST)'"),
+        ("mti_net/test_pascal_context_table_5.py", "PAD-Net [47]/MT", "HRNet-18", "delta_st", "Δ_m of 'Δ_m ↑ (ST)'"),
+        ("dense_mtl/test_nyuv2_table_2.py", "S-D-N", "Ours", "sdn_delta", "Δ_m of 'Delta ↑ Δ_SDN %'"),
+    ],
+)
+def test_the_delta_that_stands_for_a_row(file: str, key: str, row: str, column: str, title: str) -> None:
+    result = panel_with(file, key)
+    line = row_named(result, row)
+    assert line.delta["own"] == line.measured[column].mean
+    assert float(line.printed[column].replace(" ", "").split("±")[0]) == line.delta["paper"]
+    assert f"{title} against the printed baseline [%]" in tables.deltas(result).columns
+
+
+def test_a_delta_without_a_baseline_is_not_filled_from_another_column() -> None:
+    """Table 5 with R18-FPN's single-task networks lost: its Δ_m against those of R50-FPN stays where it belongs."""
+    lost = ("Ours/ST", "R18-FPN")
+    result = panel_with("mti_net/test_pascal_context_table_5.py", "Ours/MT", lost)
+    assert check_of(row_named(result, "R18-FPN"), "delta_st").verdict == "MISSING"
+    frame = tables.measured_figures(result)["full"].set_index("Row")
+    texts = {c: str(frame.loc["R18-FPN", c]) for c in frame.columns if c.startswith("Δ_m")}
+    assert texts == {"Δ_m ↑ (ST) [%]": "–", "Δ_m ↑ (R50-FPN) [%]": "0.28 (−0.006721) PASS"}
+    assert "own" not in row_named(result, "R18-FPN").delta
+    other = panel_with("mti_net/test_pascal_context_table_5.py", "Ours/MT", ("Ours/ST", "R50-FPN"))
+    frame = tables.measured_figures(other)["full"].set_index("Row")
+    assert str(frame.loc["R50-FPN", "Δ_m ↑ (ST) [%]"]) == "–"
+    assert str(frame.loc["R18-FPN", "Δ_m ↑ (ST) [%]"]) != "–"
