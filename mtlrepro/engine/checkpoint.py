@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from mtlrepro.errors import StoreError
 
 SCHEMA_VERSION = 1
 MEND = "Delete the file to train this run again from the start"
+FINISHED_MEND = "Delete the folder to train that run again"
 
 WEIGHTING = "weighting."
 """Prefix of what an objective's weighting has learned of its own run."""
@@ -98,11 +99,11 @@ def load_model(path: Path, model: nn.Module) -> None:
         StoreError: no such file, or as for `load`.
     """
     if not path.is_file():
-        mend = "Delete the folder to train this run again"
-        raise StoreError("no checkpoint of a run that another one needs", file=path, mend=mend)
-    tensors, _ = read(path)
-    state = _part(tensors, "model")
-    _check_fit(path, "model", state, model.state_dict())
+        raise StoreError("no checkpoint of a run that another one needs", file=path, mend=FINISHED_MEND)
+    with _finished():
+        tensors, _ = read(path)
+        state = _part(tensors, "model")
+        _check_fit(path, "model", state, model.state_dict())
     model.load_state_dict(state)
 
 
@@ -126,9 +127,9 @@ def start(path: Path, model: nn.Module, objective: nn.Module, tasks: Sequence[st
         StoreError: no such file, as for `load`, or no tensor fits.
     """
     if not path.is_file():
-        mend = "Delete the folder to train this run again"
-        raise StoreError("no checkpoint of a run that another one starts from", file=path, mend=mend)
-    tensors, _ = read(path)
+        raise StoreError("no checkpoint of a run that another one starts from", file=path, mend=FINISHED_MEND)
+    with _finished():
+        tensors, _ = read(path)
     taken = 0
     for part, module in {"model": model, "objective": objective}.items():
         state = {k: v for k, v in module.state_dict().items() if not k.startswith(WEIGHTING)}
@@ -140,6 +141,15 @@ def start(path: Path, model: nn.Module, objective: nn.Module, tasks: Sequence[st
         mend = "Start from a run with the same backbone"
         raise StoreError("holds no tensor that fits the run that starts from it", file=path, mend=mend)
     return taken
+
+
+@contextlib.contextmanager
+def _finished() -> Iterator[None]:
+    """A run counts as finished by its result: to train it again, more has to go than its checkpoint."""
+    try:
+        yield
+    except StoreError as error:
+        raise StoreError(error.problem, file=error.file, field=error.field, mend=FINISHED_MEND) from error
 
 
 def _renamed(name: str, tasks: Sequence[str], taught: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-BRINGS = ("head", "task_widths")
+BRINGS = ("task_head", "task_widths")
 """What a backbone may have for who reads its maps; see `Backbone`."""
 
 
@@ -17,7 +17,7 @@ class Backbone(Protocol):
         channels: width of every map, finest map first.
         strides: stride of every map, never decreasing.
 
-    One may bring `head(widths, strides, outputs)`, which makes the heads of tasks on its maps
+    One may bring `task_head(widths, strides, outputs)`, which makes the heads of tasks on its maps
     (`mtlrepro.models.heads.task_head`), and `task_widths`, how many channels a task's own features have at every scale.
     Where pinned weights are of a part of it alone, that part is its `encoder`.
     """

@@ -69,8 +69,8 @@ def deeplab_head(inputs: int, outputs: int, width: int) -> nn.Sequential:
     Raises:
         SpecError: for a width below 1.
     """
-    if width < 1:
-        raise SpecError(f"no head has {width} channels", field="width", mend="Give a positive number")
+    if type(width) is not int or width < 1:
+        raise SpecError(f"no head has {width!r} channels", field="width", mend="Give a positive integer")
     pyramid = AtrousPyramid(inputs, width)
     return nn.Sequential(pyramid, conv_norm(width, width, 3), nn.Conv2d(width, outputs, 1))
 

@@ -86,7 +86,7 @@ class FPN(nn.Module):
         channels: width of every map, all the same.
         strides: (4, 8, 16, 32).
         task_widths: channels of a task's features at every scale, for architectures that give it features of its own.
-        head: (widths, strides, outputs) of what a task reads and predicts -> its decoder.
+        task_head: (widths, strides, outputs) of what a task reads and predicts -> its decoder.
         weights_report: what was loaded, None while the weights are random.
 
     Raises:
@@ -98,7 +98,7 @@ class FPN(nn.Module):
     def __init__(self, config: FPNConfig):
         super().__init__()
         self.task_widths = config.task_widths
-        self.head = partial(PanopticHead, width=config.head_width, groups=config.head_groups)
+        self.task_head = partial(PanopticHead, width=config.head_width, groups=config.head_groups)
         self.encoder = config.encoder.build()
         self.pyramid = FeaturePyramidNetwork(list(self.encoder.channels), config.width)
         self.channels, self.strides = (config.width,) * len(self.encoder.channels), self.encoder.strides

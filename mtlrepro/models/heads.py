@@ -14,7 +14,7 @@ from mtlrepro.models.layers import concat_scales
 
 
 def task_head(backbone: Backbone, outputs: int, widths: Sequence[int] = (), scales: Sequence[int] = ()) -> nn.Module:
-    """The head with which a backbone's maps are decoded: the one that it brings (`head`), else HRNet's.
+    """The head with which a backbone's maps are decoded: the one that it brings (`task_head`), else HRNet's.
 
     Args:
         backbone: whose maps, or what was made of them, the head is going to read.
@@ -27,7 +27,7 @@ def task_head(backbone: Backbone, outputs: int, widths: Sequence[int] = (), scal
     """
     scales = scales or range(len(backbone.channels))
     widths = widths or [backbone.channels[s] for s in scales]
-    own = getattr(backbone, "head", None)
+    own = getattr(backbone, "task_head", None)
     return own(widths, [backbone.strides[s] for s in scales], outputs) if own else HRNetHead(widths, outputs)
 
 

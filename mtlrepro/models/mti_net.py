@@ -134,7 +134,7 @@ class MTINet(nn.Module):
 
 
 def _kept_scales(scales: int | Sequence[int], available: int) -> tuple[int, ...]:
-    kept = tuple(range(scales)) if isinstance(scales, int) else tuple(scales)
+    kept = tuple(range(scales)) if type(scales) is int else tuple(scales) if isinstance(scales, Sequence) else ()
     known = set(range(available))
     if not kept or kept[0] != 0 or not set(kept) <= known or list(kept) != sorted(set(kept)):
         mend = f"Give a number from 1 to {available}, or increasing indices below {available} that start at 0"

@@ -83,7 +83,7 @@ def _figure(row: RowResult, column: ColumnInfo, tier: str, printed: list[str], r
     if value is None:
         return ""
     text = words.measured(value, words.digits(column, [t for t in printed if t])).replace("−", "-")  # for parsers
-    return f"{text}%" if relative else text
+    return f"{'' if text.startswith('-') else '+'}{text}%" if relative else text
 
 
 def _rows(panel: Panel, report: SessionResult | None) -> list[RowResult]:

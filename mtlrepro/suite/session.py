@@ -13,7 +13,6 @@ from mtlrepro.data import data_root_of
 from mtlrepro.data.disk.verify import verify
 from mtlrepro.data.sample import Dataset
 from mtlrepro.data.streams import extra_source, mask_of, source, val_source
-from mtlrepro.engine.begin import begun_from
 from mtlrepro.engine.environment import command
 from mtlrepro.errors import ReproError, SpecError, unknown
 from mtlrepro.expected.schema import COUNTED
@@ -192,7 +191,6 @@ class Session:
         return replace(service, varied=variants.variation(row.specs, service.tier, self.options.data_options))
 
     def _run_job(self, spec: RunSpec, seed: int, tier: str) -> RunJob:
-        begun_from(spec)  # wrong needs are told before they are trained
         needs = tuple(self._run_job(need, seed, tier) for need in spec.needs)
         run = Run(
             spec,

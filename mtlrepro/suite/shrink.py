@@ -37,6 +37,9 @@ SMOKE_MODEL_OPTIONS: dict[str, Options] = {
     "mt_cp": options(narrowing=(1, 1), gate_momentum=0.1),
     "mt_cp_single": options(narrowing=(1, 1)),
 }
+WIDER = 8
+"""How many times as wide the paper's networks are, where a spec gives an architecture widths of its own."""
+
 SMOKE_AUGMENT = {
     "flip_zoom": "flip",
     "crop_photo": "flip_photo",
@@ -330,11 +333,12 @@ def _scaled(chosen: Options, old: tuple[int, int], new: tuple[int, int]) -> Opti
 
 
 def _smoke_model(model: ModelSpec) -> ModelSpec:
+    narrow = tuple((k, tuple(max(1, w // WIDER) for w in v)) for k, v in model.options if k == "widths")
     return replace(
         model,
         backbone=_known(SMOKE_BACKBONES, model.backbone, "backbone"),
         weights=None,
-        options=_override(model.options, SMOKE_MODEL_OPTIONS.get(model.arch, ())),
+        options=_override(_override(model.options, narrow), SMOKE_MODEL_OPTIONS.get(model.arch, ())),
     )
 
 

@@ -122,8 +122,9 @@ def bind(table: Table, file: Path) -> list[BoundTable]:
     Raises:
         SpecError: the expected file is missing or wrong, has no panel of that dataset, a declared row is not printed,
             a printed row is neither declared nor quoted and the table does not say why, another reading has no
-            run, a printed name, or no printed row of its panel that it reads otherwise, or a row that is only counted
-            is no other reading, asks for what a training gives, or has no column to be counted for.
+            run, a printed name, or no printed row of its panel that it reads otherwise, a row that is only counted is
+            no other reading, asks for what a training gives, or has no column to be counted for, or a run does not
+            need what it starts from.
     """
     root = suites_root(file).parent / "expected"
     printed = load_table(table_file(root, table.paper, table.id))
@@ -140,6 +141,8 @@ def bind(table: Table, file: Path) -> list[BoundTable]:
             raise unknown("panel", row.panel, [p.key for p in mine], file=file, field=row.name)
         if row.counted:
             _check_counted(row, next(p for p in mine if p.key == row.panel), file)
+        for spec in row.specs:
+            _check_start(spec, row, file)
     if wrong := next((r for r in table.references if r.reading_of), None):
         mend = "Leave `reading_of` out, or move it to `rows`"
         raise SpecError("a reference that is a reading", file=file, field=wrong.name, mend=mend)
@@ -173,6 +176,20 @@ def _check_reading(table: Table, row: Row, panel: Panel, file: Path) -> None:
         raise SpecError("is the name of a printed row or a reference", file=file, field=row.name, mend=mend)
     if not row.specs:
         raise SpecError("a reading without specs", file=file, field=row.name, mend="Give it specs, or leave it out")
+
+
+def _check_start(spec: RunSpec, row: Row, file: Path) -> None:
+    """The runs that one starts from fit it, and those that they start from fit them; of the paper's networks."""
+    for need in spec.needs:
+        _check_start(need, row, file)
+    if spec.start:
+        from mtlrepro.engine.begin import begun_from
+
+        try:
+            begun_from(spec)
+        except SpecError as error:
+            field = f"{row.name}: {error.field}"
+            raise SpecError(error.problem, file=file, field=field, mend=error.mend) from error
 
 
 def _check_counted(row: Row, panel: Panel, file: Path) -> None:

@@ -202,6 +202,19 @@ def test_a_needed_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
         checkpoint.load_model(tmp_path / "c", State().model)
 
 
+def test_of_a_finished_run_more_has_to_go_than_a_corrupt_checkpoint(tmp_path: Path) -> None:
+    """Without it alone the run still counts as finished, and is not trained again."""
+    (tmp_path / "c").write_bytes(b"torn")
+    state = State()
+    for restore in (
+        lambda: checkpoint.load_model(tmp_path / "c", state.model),
+        lambda: checkpoint.start(tmp_path / "c", state.model, state.objective, ("a",), ("a",)),
+    ):
+        with pytest.raises(StoreError, match="corrupt checkpoint") as caught:
+            restore()
+        assert caught.value.mend.startswith("Delete the folder")
+
+
 def test_a_network_that_does_not_fit_is_told_and_kept(tmp_path: Path) -> None:
     State(width=4).save(tmp_path / "c")
     other = State(width=5)

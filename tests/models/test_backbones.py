@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from mtlrepro.errors import SpecError
+from mtlrepro.models import build_decoder, build_model
 from mtlrepro.models.backbones import BACKBONES
+from mtlrepro.spec import ModelSpec
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -17,6 +19,22 @@ def test_maps_are_what_the_backbone_says(name):
     assert backbone.weights_report is None
     for found, channels, stride in zip(maps, backbone.channels, backbone.strides, strict=True):
         assert found.shape == (2, channels, 64 // stride, 96 // stride)
+
+
+CHANNELS = {"semseg": 3, "depth": 1}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_can_be_decoded(name):
+    """By the heads that it brings or by HRNet's, as a network of its own and as a second decoder."""
+    model = ModelSpec("mtl", name, tuple(CHANNELS))
+    with torch.device("meta"):
+        whole = build_model(model, CHANNELS, (64, 96)).eval()
+        final = whole(torch.empty(1, 3, 64, 96)).final
+        decoder = build_decoder(model, CHANNELS, whole.backbone)
+    assert {task: found.shape for task, found in final.items()} == {t: (1, c, 64, 96) for t, c in CHANNELS.items()}
+    shapes = {k: v.shape for k, v in whole.state_dict().items() if not k.startswith("backbone.")}
+    assert {k: v.shape for k, v in decoder.state_dict().items()} == shapes
 
 
 @pytest.mark.parametrize("name", ["segnet_nano", "resnet_nano", "resnet_nano_os16"])
@@ -40,5 +58,5 @@ def test_convolutional_networks_do_not_depend_on_the_size(name):
 def test_unknown_backbone_gets_a_hint():
     with pytest.raises(SpecError, match="Did you mean 'hrnet18'"):
         BACKBONES["hrnet-18"]
-    with pytest.raises(SpecError, match="Did you mean 'resnet50_os8' or 'resnet50_os16'"):
+    with pytest.raises(SpecError, match="Did you mean 'resnet50_(fpn|os8)' or 'resnet50_(fpn|os8)'"):
         BACKBONES["resnet50"]

@@ -112,7 +112,7 @@ def test_the_tier_is_said_and_counts_are_conformance() -> None:
     data = frame("mti_net/7a", report)
     assert "Δ_m % (measured, smoke)" in data
     lines = data.set_index("Row")
-    assert lines.loc["PAD-Net", "Params (M) (measured, conformance)"] == "7.88%"  # printed relative
+    assert lines.loc["PAD-Net", "Params (M) (measured, conformance)"] == "+7.88%"  # printed relative
     assert not [c for c in data.columns if "full" in c or "None" in c]
 
 

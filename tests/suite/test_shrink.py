@@ -125,6 +125,13 @@ def test_smoke_rates_of_baselines(arch: str, optimizer: str, rate: float) -> Non
         assert twin(dataclasses.replace(PAPER, model=model, recipe=recipe)).recipe.lr == pytest.approx(rate)
 
 
+def test_widths_of_a_spec_shrink_with_the_network() -> None:
+    chosen = options(widths=(64, 128, 4))
+    wide = dataclasses.replace(PAPER, model=dataclasses.replace(PAPER.model, arch="mti_net", options=chosen))
+    assert dict(smoke(wide).model.options)["widths"] == (8, 16, 1)
+    assert dict(bench(wide).model.options)["widths"] == (64, 128, 4)
+
+
 def test_rehearsals_resize_what_the_paper_pads() -> None:
     """A picture of a paper's dataset is larger than a small network's input."""
     video = ExtraData("nyuv2_video", ("depth",), augment="distort")
@@ -204,19 +211,25 @@ def test_distinct_runs_of_the_suites_stay_distinct(tier: str) -> None:
 
 
 @pytest.mark.parametrize("tier", ["smoke", "rehearsal"])
-def test_runs_that_become_one_when_small_differ_in_the_backbone_alone(tier: str) -> None:
-    """MTI-Net's networks on HRNet-48 are then those on HRNet-18, and those on the larger pyramid on the smaller one."""
+def test_runs_become_one_when_small_by_backbone_batch_and_length_alone(tier: str) -> None:
+    """MTI-Net's networks on HRNet-48 are then those on HRNet-18, and those on the larger pyramid on the smaller one.
+
+    Two of its readings differ in batch and length from two others.
+    """
     papers: dict[str, list[RunSpec]] = {}
     for spec in DISTINCT:
         papers.setdefault(TWINS[tier](spec).hash(), []).append(spec)
+    shared = {"backbone": 0, "recipe": 0}
     for first, *others in papers.values():
         one = dataclasses.replace(first.model, backbone="", weights=None)
         for other in others:
-            assert first.model.backbone != other.model.backbone
             assert dataclasses.replace(other.model, backbone="", weights=None) == one
-            assert dataclasses.replace(other, model=first.model) == first
+            recipe = dataclasses.replace(other.recipe, batch=first.recipe.batch, epochs=first.recipe.epochs)
+            assert dataclasses.replace(other, model=first.model, recipe=recipe) == first
+            shared["backbone"] += first.model.backbone != other.model.backbone
+            shared["recipe"] += first.recipe != other.recipe
     assert {t[0].model.backbone for t in papers.values() if len(t) > 1} <= PAIRED
-    assert sum(len(t) - 1 for t in papers.values()) == 4 + 7
+    assert shared == {"backbone": 4 + 7, "recipe": 2}
 
 
 @pytest.mark.parametrize(

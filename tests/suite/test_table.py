@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from suite_fakes import EXPECTED, SUITES, make_spec
 from mtlrepro.errors import SpecError
 from mtlrepro.expected.load import load_all
 from mtlrepro.expected.panel import panels
+from mtlrepro.spec import ModelSpec
 from mtlrepro.suite import session
 from mtlrepro.suite.table import BoundTable, Row, Table, bind, discover, load_suite_file, select
 
@@ -129,6 +131,29 @@ def test_every_printed_row_has_a_recipe_and_no_other(
     assert caught.value.field == field
     assert caught.value.file
     assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("needs", "says", "field"),
+    [
+        ((), "starts from no other one", "start"),
+        ((("semseg", "resnet50_os8"),), "no run of depth", "needs"),
+        ((("semseg", "resnet50_os8"), ("depth", "resnet18_os8")), "is 'resnet18_os8'", "needs[1].model.backbone"),
+    ],
+)
+def test_what_a_run_starts_from_is_checked_on_the_paper_s_networks(
+    needs: tuple[tuple[str, str], ...], says: str, field: str, project: Path
+) -> None:
+    """Twins of different backbones may be one network, so that a small run would not tell."""
+    plain = make_spec()
+    singles = [replace(plain, model=ModelSpec("deeplab_single", name, (task,))) for task, name in needs]
+    stitched = ModelSpec("cross_stitch", "resnet50_os8", ("semseg", "depth"))
+    wrong = replace(plain, model=stitched, needs=tuple(singles), start=True)
+    table = declared(ROWS)
+    rows = [*table.rows[1:], replace(table.rows[0], specs=(replace(plain, needs=(wrong,)),))]
+    with pytest.raises(SpecError, match=says) as caught:
+        bind(replace(table, rows=rows), project)
+    assert (str(caught.value.file), caught.value.field) == (str(project), f"Single Task: {field}")
 
 
 def test_some_rows_may_lack_a_recipe_if_the_table_says_why(project: Path) -> None:
