@@ -302,7 +302,7 @@ def test_a_damaged_sample_stops_before_training(
     assert not list((tmp_path / "runs").glob("*/result.json"))
 
 
-@pytest.mark.parametrize("arguments", [["run", "mti_net/7b"], ["profile", "mti_net/7b"]])
+@pytest.mark.parametrize("arguments", [["run", "mti_net/5/ASTMT [29]"], ["profile", "mti_net/5/ASTMT [29]"]])
 def test_tables_without_a_row_that_can_be_run_are_told(
     arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,7 +240,7 @@ def test_a_counted_reading_trains_nothing_and_is_skipped_with_its_counts(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 skipped, 3 deselected" in done.stdout
     assert "counted, not trained: another reading of 'Depth network', which is not printed" in done.stdout
-    assert "Besides, 1 other reading of printed rows, which no paper prints: 1 counted, not trained." in done.stdout
+    assert "No printed row was selected; 1 other reading of printed rows was counted, not trained." in done.stdout
     report = json.loads((project / "report" / "report.json").read_text())
     (row,) = report["tables"][0]["rows"]
     assert (row["tier"], row["checks"], row["resources"]["params"]) == ("conformance", [], 3_934_701)

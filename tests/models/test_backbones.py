@@ -58,5 +58,5 @@ def test_convolutional_networks_do_not_depend_on_the_size(name):
 def test_unknown_backbone_gets_a_hint():
     with pytest.raises(SpecError, match="Did you mean 'hrnet18'"):
         BACKBONES["hrnet-18"]
-    with pytest.raises(SpecError, match="Did you mean 'resnet50_(fpn|os8)' or 'resnet50_(fpn|os8)'"):
+    with pytest.raises(SpecError, match=r"Did you mean 'resnet50_(fpn|os8)' or 'resnet50_(fpn|os8)'"):
         BACKBONES["resnet50"]

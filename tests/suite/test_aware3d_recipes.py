@@ -63,7 +63,7 @@ UNPADDED: Facts = {**NYUD, "size": (425, 560), "options": {"resized": None, "unk
 VIT = ("invpt", "vit_l16", "vit_large_patch16_384.augreg_in21k_ft_in1k")
 MTI = ("mti_net", "hrnet48", "hrnet_w48.ms_in1k")
 ATRC = ("atrc", "hrnet48", "hrnet_w48.ms_in1k")
-ALL_SCALES = {"scales": 4, "fpm": True, "fpm_reduction": 4, "fpm_softmax": "channels"}
+ALL_SCALES = {"scales": 4, "fpm": True, "fpm_reduction": 4, "fpm_softmax": "channels", "widths": ()}
 
 ADAM: Facts = {
     **{"optimizer": "adam", "lr": 2e-5, "weight_decay": 1e-6, "batch": 6, "extra": 0, "drop_last": True, "epochs": 0},
