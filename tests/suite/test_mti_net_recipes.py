@@ -168,6 +168,7 @@ def ablation_of_people(backbone: tuple[str, str]) -> dict[str, Runs]:
 
 
 WEIGHTED: Facts = {"weights": {S: 1, N: 10, E: 50, D: 1}}
+RELEASED: Facts = {**WEIGHTED, "recipe": ADAM_COMPLETE}
 HRNET48_ROWS = {
     "ST - HRNet48-V2": apart(HRNET48),
     "Ours - HRNet48-V2": ours(HRNET48, WITH_NE),
@@ -190,12 +191,8 @@ TABLE_ROWS: dict[str, dict[str, Runs]] = {
         "PAD-Net (N+E), weighted": rooms("padnet", HRNET18, WITH_NE, options=PADNET, **WEIGHTED),
         "Ours (w/ FPM), softmax over tasks": ours(HRNET18, fpm_softmax="tasks"),
         "Ours (w/ FPM) (N+E), weighted": rooms("mti_net", HRNET18, WITH_NE, options=MTI, **WEIGHTED),
-        "PAD-Net (N+E), weighted, released recipe": rooms(
-            *("padnet", HRNET18, WITH_NE), options=PADNET, **WEIGHTED, recipe=ADAM_COMPLETE
-        ),
-        "Ours (w/ FPM) (N+E), weighted, released recipe": rooms(
-            *("mti_net", HRNET18, WITH_NE), options=MTI, **WEIGHTED, recipe=ADAM_COMPLETE
-        ),
+        "PAD-Net (N+E), weighted, released recipe": rooms("padnet", HRNET18, WITH_NE, options=PADNET, **RELEASED),
+        "Ours (w/ FPM) (N+E), weighted, released recipe": rooms("mti_net", HRNET18, WITH_NE, options=MTI, **RELEASED),
     },
     "pascal_context/2b": {
         **ablation_of_people(HRNET18),
