@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the one error for a disk that cannot be written."""
+"""Files that appear whole or not at all, who may write them, and the one error for a disk that cannot be written."""
 
 from __future__ import annotations
 
@@ -7,10 +7,38 @@ import errno
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mtlrepro.errors import StoreError
+
+_fences: dict[Path, Callable[[], None]] = {}
+
+
+@contextlib.contextmanager
+def fenced(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """While inside, `check` is asked before anything in a folder is replaced; it raises to prevent that.
+
+    A lock alone prevents nothing: its holder may have been stopped for so long that somebody else took over.
+    """
+    folder = folder.absolute()  # who writes may know it by another path
+    _fences[folder] = check
+    try:
+        yield
+    finally:
+        del _fences[folder]
+
+
+def check_fences(path: Path) -> None:
+    """Ask whether a file may be replaced now; who writes one by other means than `write_bytes` asks just before.
+
+    Raises:
+        StoreError: by the fence of a folder that it lies in.
+    """
+    for folder in path.absolute().parents if _fences else ():
+        if folder in _fences:
+            _fences[folder]()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -22,18 +50,24 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file (see `replace_file`).
 
     Raises:
-        StoreError: full or read-only disk.
+        StoreError: full or read-only disk, or the folder is somebody else's by now (see `fenced`).
     """
+    check_fences(path)
     try:
         replace_file(path, content)
     except OSError as error:
         raise write_failure(path, error) from error
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, durable: bool = True) -> None:
     """Write a file by temporary file and rename; whatever happens, nothing half-written stays.
 
     A link stays, and what it leads to is replaced. A device or a pipe is written into.
+
+    Args:
+        path: the file.
+        content: what it holds then.
+        durable: wait until it is on disk; off for what may be lost when the power fails.
 
     Raises:
         OSError: full or read-only disk.
@@ -49,7 +83,8 @@ def replace_file(path: Path, content: bytes) -> None:
         with temporary.open("wb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         os.replace(temporary, target)
     finally:
         with contextlib.suppress(OSError):

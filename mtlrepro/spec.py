@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -162,6 +163,10 @@ class Recipe:
             for `epochs`, and the rate changes once an epoch.
         encoder_lr: base learning rate of the backbone, where it is not `lr`; 0 freezes it, batch norms included.
         clip: largest L2 norm of the gradient of all parameters together, to which longer ones are scaled; 0 for any.
+        precision: arithmetic of the training and of its evaluation, a key of `mtlrepro.engine.precision.PRECISIONS`;
+            "paper" is the papers' own.
+        ranks: processes that share every batch of `batch` images, each on a device of its own.
+        sync_bn: whether batch normalisation sees the whole batch where processes share it; else each sees its share.
     """
 
     optimizer: str
@@ -177,6 +182,9 @@ class Recipe:
     steps: int = field(default=0, metadata=LATE)
     encoder_lr: float | None = field(default=None, metadata=LATE)
     clip: float = field(default=0.0, metadata=LATE)
+    precision: str = field(default="paper", metadata=LATE)
+    ranks: int = field(default=1, metadata=LATE)
+    sync_bn: bool = field(default=False, metadata=LATE)
 
 
 @dataclass(frozen=True)
@@ -307,7 +315,7 @@ def _build(cls: Any, value: Any, file: str | None, field: str) -> Any:
         mend = f"Give an object with {', '.join(f.name for f in dataclasses.fields(cls))}"
         raise SpecError(f"expected an object, got {type(value).__name__}", file=file, field=field, mend=mend)
     fields = {f.name: f for f in dataclasses.fields(cls)}
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     for key in value:
         if key not in fields:
             raise unknown("key", key, fields, file=file, field=field)
@@ -323,6 +331,11 @@ def _build(cls: Any, value: Any, file: str | None, field: str) -> Any:
             mend = f"Give a value of type {type_name(hint)}"
             raise SpecError(f"unexpected value {value[name]!r}", file=file, field=where, mend=mend)
     return cls(**kwargs)
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 def _value(hint: Any, value: Any, file: str | None, where: str) -> Any:

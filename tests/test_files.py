@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mtlrepro.errors import StoreError
-from mtlrepro.files import write_bytes
+from mtlrepro.files import fenced, replace_file, write_bytes
 from mtlrepro.report.writer import write_atomic
 
 WRITE = pytest.mark.parametrize("write", [write_bytes, write_atomic])
@@ -67,3 +67,45 @@ def test_a_folder_is_refused(write: Write, tmp_path: Path) -> None:
 def test_standard_output_is_a_pipe_here() -> None:
     code = "from pathlib import Path; from mtlrepro.files import write_json; write_json(Path('/dev/stdout'), [1])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[\n 1\n]"
+
+
+# --- fences -----------------------------------------------------------------------------------------------------------
+
+
+def refuse() -> None:
+    raise StoreError("somebody else's")
+
+
+def test_a_fence_is_asked_before_anything_below_its_folder_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "run" / "pictures").mkdir(parents=True)
+    asked: list[int] = []
+    with fenced(tmp_path / "run", lambda: asked.append(1)):
+        write_bytes(tmp_path / "run" / "result.json", b"1")
+        write_bytes(tmp_path / "run" / "pictures" / "a.png", b"1")
+        assert len(asked) == 2
+        write_bytes(tmp_path / "beside.json", b"1")
+        write_bytes(tmp_path / "run2", b"1")
+        assert len(asked) == 2
+    write_bytes(tmp_path / "run" / "result.json", b"2")
+    assert len(asked) == 2
+
+
+def test_what_a_fence_refuses_stays_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    write_bytes(file, b"old")
+    with fenced(tmp_path, refuse), pytest.raises(StoreError, match="somebody else's"):
+        write_bytes(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["result.json"]
+    write_bytes(file, b"new")  # the fence went with its error
+
+
+def test_a_file_that_may_be_lost_with_the_power_waits_for_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    replace_file(tmp_path / "progress.json", b"1", durable=False)
+    assert (waited, (tmp_path / "progress.json").read_bytes()) == ([], b"1")
+    replace_file(tmp_path / "result.json", b"1")
+    assert len(waited) == 1

@@ -2,7 +2,7 @@
 
 A *generated* dataset needs no files (`scenes`, `scenes_pascal`, `scenes_taskonomy`, `streets`, `drives`). A dataset *on
 disk* is one description in TOML (`mtlrepro.data.disk.description`): the built-in ones lie in `layouts/`, a user's own
-is named by its path.
+is named by its path. A *plugged* dataset is of a class of the user's own (`mtlrepro.data.plugged`).
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ DATASETS = Registry(
         "synthia": "mtlrepro.data.disk.readers.synthia:Synthia",
         "virtual_kitti2": "mtlrepro.data.disk.readers.virtual_kitti2:VirtualKitti2",
     },
+    group="datasets",
 )
 
 GENERATED_LENGTH = {"train": 795, "val": 654}
@@ -65,17 +66,26 @@ def dataset_class(name: str) -> Any:
     Raises:
         SpecError: unknown dataset name.
     """
-    module, attribute = target(name).split(":")
-    return getattr(importlib.import_module(module), attribute)
+    return DATASETS["nyuv2" if name.endswith(".toml") else name]
 
 
 def description_file(name: str) -> Path | None:
-    """The description behind a dataset: a built-in layout or the user's own file; None for a generated dataset."""
+    """The description behind a dataset: a built-in layout or the user's own file; None for a generated dataset.
+
+    One of a class of the user's own has none.
+    """
     if name.endswith(".toml"):
         return Path(name)
     DATASETS.target(name)
+    if is_plugged(name):
+        return None
     layout = LAYOUTS / f"{name}.toml"
     return layout if layout.is_file() else None
+
+
+def is_plugged(name: str) -> bool:
+    """Whether a dataset is of a class from outside this package."""
+    return not name.endswith(".toml") and name not in DATASETS
 
 
 def data_root_of(data_root: Path | str | None) -> Path | None:
@@ -110,6 +120,8 @@ def build_dataset(
     length = {"train": spec.train, "val": spec.val}[split]
     if length is not None and length < 1:
         raise SpecError(f"{length} samples", field=f"data.{split}", mend="Give a positive number, or none for all")
+    if is_plugged(spec.name):
+        return _plugged().build(spec.name, cls, tuple(spec.size), split=split, length=length, **options)
     description = description_file(spec.name)
     if "size" in inspect.signature(cls.__init__).parameters:
         options = {"size": tuple(spec.size), **options}
@@ -129,6 +141,8 @@ def dataset_info(name: str, options: Options = ()) -> DatasetInfo:
     description = description_file(name)
     cls = dataset_class(name)
     known = _options(name, cls, options)
+    if is_plugged(name):
+        return _plugged().info(name, cls, known)
     known.pop("size", None)
     if description is None:
         return cls("val", (32, 32), 1, **known).info
@@ -148,7 +162,7 @@ def dataset_length(name: str, split: str) -> int | None:
         raise unknown("split", split, GENERATED_LENGTH)
     file = description_file(name)
     if file is None:
-        return GENERATED_LENGTH[split]
+        return None if is_plugged(name) else GENERATED_LENGTH[split]
     description = importlib.import_module("mtlrepro.data.disk.description").load(file)
     return (description.about | description.counts).get(split)
 
@@ -168,12 +182,19 @@ def find_dataset(name: str, data_root: Path | str | None = None, cache: Path | s
         SpecError: unknown dataset name.
     """
     description = description_file(name)
+    if is_plugged(name):
+        return _plugged().find(name, dataset_class(name))
     if description is None:
         return Path(__file__).parent.joinpath(*target(name).split(":")[0].split(".")[2:-1])
     try:
         return dataset_class(name).check(description, _root(name, data_root), cache)
     except ReproError as error:
         return str(error) if str(error).startswith(name) else f"{name}: {error}"
+
+
+def _plugged() -> Any:
+    """The functions for plugged datasets, which import torch."""
+    return importlib.import_module("mtlrepro.data.plugged")
 
 
 def _options(name: str, cls: Any, options: Options) -> dict[str, Any]:

@@ -9,17 +9,21 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from mtlrepro import collective
 from mtlrepro.data.draws import Draws, permutation
 from mtlrepro.data.resident import BaseSamples, Key, Resident
-from mtlrepro.data.sample import Batch, Dataset, Sample, View, normaliser, stack
+from mtlrepro.data.sample import Batch, Dataset, Sample, View, as_targets, normaliser, stack
 from mtlrepro.data.streams import Stream, training_streams
-from mtlrepro.data.transforms.augment import AUGMENTATIONS, Augmentation, make_views
+from mtlrepro.data.transforms.augment import AUGMENTATIONS, Augmentation, draw_changes, make_views
+from mtlrepro.data.transforms.batched import BATCHED, fits_together, views_together
+from mtlrepro.data.transforms.crop import Window
 from mtlrepro.data.transforms.fit import FITS
 from mtlrepro.data.transforms.geometry import GEOMETRY
 from mtlrepro.data.workers import ahead
@@ -27,9 +31,20 @@ from mtlrepro.errors import DataError, SpecError
 from mtlrepro.tasks import make_tasks
 
 if TYPE_CHECKING:
-    from mtlrepro.data.transforms.crop import Window
     from mtlrepro.spec import DataSpec, RunSpec
     from mtlrepro.tasks.base import Task
+
+
+class _Asked(NamedTuple):
+    """A sample of a batch, and the numbers that its augmentation is drawn from."""
+
+    stream: Stream
+    key: Key
+    draws: Draws
+
+
+_Stacked = tuple[Tensor, dict[str, Tensor], tuple[Window, ...]]
+"""A view of a batch: its images, its targets, and what of the first view it shows of each sample."""
 
 JUDGED = {"semseg"}
 """Labels by which augmentations of native samples choose (`transforms.cut`), whether they are tasks or not."""
@@ -110,6 +125,10 @@ class TrainLoader:
         ]
         self._base = Resident(sources, place, enabled=place.type != "cpu" or not workers)
         self._erased: dict[str, Tensor] = {}
+        # On the host single samples are as fast, and every recorded figure has their bits.
+        self._together = (
+            place.type != "cpu" and set(self.augmentations) <= BATCHED and len(set(self.augmentations)) == 1
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -145,19 +164,23 @@ class TrainLoader:
             DataError: a sample cannot be read.
         """
         epoch, main, extra = step // self.steps_per_epoch, self.indices_at(step), self.extra_at(step)
-        views = [self._views(self.main, (0, i), Draws("augment", self.seed, epoch, i)) for i in main]
-        masks = [[self.main.labelled(i, task) for task in self.tasks] for i in main]
+        asked = [_Asked(self.main, (0, i), Draws("augment", self.seed, epoch, i)) for i in main]
         if self.extra:
             passes = [position // len(self.extra.rows) for position in self._extra_positions(step)]
             draws = [Draws("extra", self.seed, turn, i) for turn, i in zip(passes, extra, strict=True)]
-            views += [self._views(self.extra, (1, i), drawn) for i, drawn in zip(extra, draws, strict=True)]
-            masks += [[self.extra.labelled(i, task) for task in self.tasks] for i in extra]
-        first, *others = [
-            (*stack([sample for sample, _ in view], self.tasks, self.prepare), tuple(window for _, window in view))
-            for view in zip(*views, strict=True)
-        ]
-        labelled = torch.tensor(masks, dtype=torch.bool).view(len(views), len(self.tasks))
-        whole = [sample for (sample, _), *_ in views]
+            asked += [_Asked(self.extra, (1, i), drawn) for i, drawn in zip(extra, draws, strict=True)]
+        masks = [[stream.labelled(index, task) for task in self.tasks] for stream, (_, index), _ in asked]
+        samples = [self._base[one.key] for one in asked]
+        if self._together and self._base.fits and fits_together(samples):
+            (first, *others), whole = self._views_together(asked, samples), []
+        else:
+            views = [self._views(*pair) for pair in zip(asked, samples, strict=True)]
+            first, *others = [
+                (*stack([sample for sample, _ in view], self.tasks, self.prepare), tuple(window for _, window in view))
+                for view in zip(*views, strict=True)
+            ]
+            whole = [sample for (sample, _), *_ in views]
+        labelled = torch.tensor(masks, dtype=torch.bool).view(len(asked), len(self.tasks))
         return Batch(
             image=first[0],
             targets=first[1],
@@ -182,6 +205,11 @@ class TrainLoader:
             yield from ahead(self.batch_at, itertools.count(start_step), self.workers)
         else:
             yield from self._batches_on_device(start_step)
+
+    @property
+    def held_bytes(self) -> int:
+        """What samples take of a GPU's memory once all of them are there."""
+        return self._base.expected_bytes if self._base.device.type != "cpu" and self._base.fits else 0
 
     def release(self) -> None:
         """Free the memory that samples are kept in."""
@@ -235,19 +263,47 @@ class TrainLoader:
                 missing.remove(key)
                 yield key
 
-    def _views(self, stream: Stream, key: Key, draws: Draws) -> list[tuple[Sample, Window]]:
-        sample, (source, index) = self._base[key], key
-        seen = {task for task in self.tasks if stream.labelled(index, task)}
+    def _views(self, asked: _Asked, sample: Sample) -> list[tuple[Sample, Window]]:
+        seen, (source, _) = self._seen(asked), asked.key
         hidden = {name: self._without_label(name, sample["image"]) for name in self.tasks if name not in seen}
         return make_views(
             {**sample, **hidden},
             self.augmentations[source],
             self.tasks,
-            draws,
+            asked.draws,
             self.views,
             aligned=not seen,
             size=self.size,
         )
+
+    def _views_together(self, asked: Sequence[_Asked], samples: Sequence[Sample]) -> list[_Stacked]:
+        """What `_views` makes of each sample, stacked."""
+        augmentation, seen = self.augmentations[0], [self._seen(one) for one in asked]
+        absent = [name for name in self.tasks if any(name not in labels for labels in seen)]
+        hidden = {name: self._without_label(name, samples[0]["image"]) for name in absent}
+        changes = [
+            draw_changes(augmentation, self.size, one.draws, self.views, aligned=not labels)
+            for one, labels in zip(asked, seen, strict=True)
+        ]
+        shown = [
+            {**sample, **{name: label for name, label in hidden.items() if name not in labels}}
+            for sample, labels in zip(samples, seen, strict=True)
+        ]
+        views = views_together(shown, augmentation, self.tasks, changes)
+        windows = [[Window.whole(self.size)] * len(asked)]
+        windows += [[change.window for change in view] for view in list(zip(*changes, strict=True))[1:]]
+        return [
+            (
+                self.prepare(view["image"]),
+                {name: as_targets(task, view[name]) for name, task in self.tasks.items()},
+                tuple(of_view),
+            )
+            for view, of_view in zip(views, windows, strict=True)
+        ]
+
+    def _seen(self, asked: _Asked) -> set[str]:
+        """The tasks whose labels of a sample training may see."""
+        return {task for task in self.tasks if asked.stream.labelled(asked.key[1], task)}
 
     def _without_label(self, task: str, image: Tensor) -> Tensor:
         """A label of an image's size without a valid pixel, on its device."""
@@ -273,7 +329,7 @@ def open_loader(
     device: torch.device | str = "cpu",
     cache: Path | None = None,
 ) -> TrainLoader:
-    """The training batches that a spec describes.
+    """The training batches that a spec describes; where processes share them, this one's share of each.
 
     Args:
         spec: its data and recipe are read.
@@ -298,10 +354,18 @@ def open_loader(
         recipe.drop_last,
         device,
         cache,
+        collective.rank(),
+        collective.ranks(),
     )
 
 
-def eval_samples(dataset: Dataset, size: tuple[int, int], fit: str = "resize") -> Iterator[tuple[Tensor, Sample]]:
+def eval_samples(
+    dataset: Dataset,
+    size: tuple[int, int],
+    fit: str = "resize",
+    workers: int = 0,
+    positions: Sequence[int] | None = None,
+) -> Iterator[tuple[Tensor, Sample]]:
     """(image as the network gets it before it is normalised, labels at native size) of every sample, in order.
 
     Predictions are fitted to the labels, never the other way round: what is measured must not depend on the
@@ -311,11 +375,18 @@ def eval_samples(dataset: Dataset, size: tuple[int, int], fit: str = "resize") -
         dataset: a split.
         size: network input (height, width).
         fit: how images get that size, a key of `mtlrepro.data.transforms.fit.FITS`.
+        workers: processes that read ahead; 0 reads in this one. They live as long as the iterator.
+        positions: the samples' places in the split, ascending; None for all.
 
     Raises:
         DataError: a sample cannot be read, or does not fit.
     """
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        image = FITS[fit].image(sample["image"], size)
-        yield image, {name: label for name, label in sample.items() if name != "image"}
+    read = partial(_eval_sample, dataset, size, fit)
+    places = range(len(dataset)) if positions is None else positions
+    return ahead(read, places, workers) if workers else map(read, places)
+
+
+def _eval_sample(dataset: Dataset, size: tuple[int, int], fit: str, index: int) -> tuple[Tensor, Sample]:
+    sample = dataset[index]
+    image = FITS[fit].image(sample["image"], size)
+    return image, {name: label for name, label in sample.items() if name != "image"}

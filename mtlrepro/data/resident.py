@@ -124,11 +124,15 @@ class Resident:
 
     @cached_property
     def fits(self) -> bool:
-        """Whether samples are kept. For a GPU each stream's are taken to be as large as its first."""
+        """Whether samples are kept."""
         if not self._enabled or self.device.type == "cpu":
             return self._enabled
-        sizes = [nbytes(source[rows[0]]) * len(rows) for source, rows in zip(self.sources, self._rows, strict=True)]
-        return sum(sizes) <= DEVICE_SHARE * torch.cuda.get_device_properties(self.device).total_memory
+        return self.expected_bytes <= DEVICE_SHARE * torch.cuda.get_device_properties(self.device).total_memory
+
+    @cached_property
+    def expected_bytes(self) -> int:
+        """What all samples take, where each stream's are as large as its first."""
+        return sum(nbytes(source[rows[0]]) * len(rows) for source, rows in zip(self.sources, self._rows, strict=True))
 
     def fetch(self, key: Key) -> tuple[Key, Sample]:
         """A base sample on the host, for `keep`."""

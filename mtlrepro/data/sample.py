@@ -122,7 +122,7 @@ class View:
 
     def to(self, device: torch.device | str) -> View:
         """The same view on another device."""
-        return View(_moved(self.image, device), {k: _moved(v, device) for k, v in self.targets.items()}, self.windows)
+        return View(moved(self.image, device), {k: moved(v, device) for k, v in self.targets.items()}, self.windows)
 
 
 @dataclass
@@ -154,19 +154,23 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         return Batch(
-            _moved(self.image, device),
-            {k: _moved(v, device) for k, v in self.targets.items()},
+            moved(self.image, device),
+            {k: moved(v, device) for k, v in self.targets.items()},
             self.labelled,  # read on the host to select samples: on the device every step would wait for it
             self.index,
             tuple(view.to(device) for view in self.others),
-            {k: _moved(v, device) for k, v in self.geometry.items()},
+            {k: moved(v, device) for k, v in self.geometry.items()},
             self.normalise,
             self.extra,
-            {k: _moved(v, device) for k, v in self.beside.items()},
+            {k: moved(v, device) for k, v in self.beside.items()},
         )
 
 
-def _moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on a device, which is not waited for: places of a few samples would cost as much as all work before.
+
+    Copied to the host it is there only when the device has come so far.
+    """
     return tensor.to(device, non_blocking=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -93,6 +93,25 @@ class Metric(ABC):
     def _add(self, sums: Mapping[str, Tensor]) -> None:
         for name, value in sums.items():
             self.state[name] = self.state[name].to(value.device) + value
+
+
+class HostMetric(Metric):
+    """A metric that works through every image by itself on the host, for so long that other processes may share it."""
+
+    costly = True
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Add a batch."""
+        for job in self.jobs(prediction, target):
+            self.add(job())
+
+    @abstractmethod
+    def jobs(self, prediction: Tensor, target: Tensor) -> Sequence[Callable[[], Any]]:
+        """What there is to do for a batch: calls without a tensor in them, whose results `add` takes in this order."""
+
+    @abstractmethod
+    def add(self, counted: Any) -> None:
+        """Add what a job found."""
 
 
 def check_pair(what: str, prediction: Tensor, target: Tensor, channels: int | None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mtlrepro.errors import DataError, SpecError, unknown
-from mtlrepro.metrics.base import Metric, check_finite
+from mtlrepro.metrics.base import HostMetric, check_finite
 from mtlrepro.metrics.boundary import summary
 from mtlrepro.metrics.boundary.counts import MODES, Counts, boundary_counts
 from mtlrepro.metrics.boundary.pipeline import BSDS, NMS, PNG, Pipeline
@@ -24,7 +25,7 @@ SEGMENTS = "segments"
 """Key of a sample's label map whose contour the truth is, where that is not the contour of its `edges`."""
 
 
-class BoundaryF(Metric):
+class BoundaryF(HostMetric):
     """Soft boundary maps against true boundaries, matched one to one within a tolerance; figures in [0, 1].
 
     State are counts summed over images, so merging is addition; the fractions that the default mode subtracts are
@@ -46,7 +47,6 @@ class BoundaryF(Metric):
     """
 
     pipeline: ClassVar[Pipeline]
-    costly = True
     better: ClassVar[dict[str, str]] = {"odsf": "higher", "oisf": "higher", "ap": "higher"}
 
     def __init__(
@@ -75,8 +75,8 @@ class BoundaryF(Metric):
         self._zeros("non_finite", dtype=torch.int64)
 
     @torch.no_grad()
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Add a batch.
+    def jobs(self, prediction: Tensor, target: Tensor) -> list[Callable[[], Counts]]:
+        """What there is to count for a batch: `count` of every image that has a valid pixel.
 
         Args:
             prediction: (B, 1, H, W) boundary probability; cut to 256 levels, as it is when stored as a PNG.
@@ -104,10 +104,12 @@ class BoundaryF(Metric):
         p = p.to(torch.promote_types(p.dtype, torch.float32)).nan_to_num(0.0)  # half precision would round up
         stored = (p * 255).to(torch.uint8).cpu().numpy()
         truths, known = target.detach().cpu().numpy(), valid.cpu().numpy()[:, 0]
-        for i in range(len(stored)):
-            if known[i].any():
-                self.add(self.count(stored[i, 0], list(truths[i]), None if known[i].all() else known[i]))
         self._add({"non_finite": broken.sum().cpu()})
+        return [
+            self._job(stored[i, 0], list(truths[i]), None if known[i].all() else known[i])
+            for i in range(len(stored))
+            if known[i].any()
+        ]
 
     def count(self, stored: np.ndarray, truths: Sequence[np.ndarray], known: np.ndarray | None = None) -> Counts:
         """Counts of one image at every threshold.
@@ -120,20 +122,17 @@ class BoundaryF(Metric):
         Raises:
             SpecError: on maps of different sizes.
         """
-        levels, thresholds = self.way.levels(stored), len(self.way.thresholds)
-        thin = [READINGS[self.way.truth](truth, known) for truth in truths]
-        threads = self.threads or torch.get_num_threads()
-        if threads == 1:
-            return boundary_counts(levels, thresholds, thin, self.max_dist, mode=self.mode)
-        with ThreadPoolExecutor(threads) as pool:
-            return boundary_counts(levels, thresholds, thin, self.max_dist, mode=self.mode, pool=pool, parts=threads)
+        return self._job(stored, truths, known)()
 
-    def add(self, counts: Counts) -> None:
+    def add(self, counted: Counts) -> None:
         """Add the counts of one image."""
-        image = counts.stack()
+        image = counted.stack()
         own = summary.at_own_best(image)
         sums = {"pooled": torch.from_numpy(image), "own_best": torch.from_numpy(own), "images": torch.tensor(1)}
         self._add(sums)
+
+    def _job(self, *image: Any) -> Callable[[], Counts]:
+        return partial(_count, self.way, self.max_dist, self.mode, self.threads, *image)
 
     def merge(self, other: Self) -> Self:
         """Add another accumulator's counts (SpecError also where it was built with other settings)."""
@@ -202,3 +201,21 @@ class BoundaryBSDS(BoundaryF):
 
     protocol = "odsf/bsds@1"
     pipeline = BSDS
+
+
+def _count(
+    way: Pipeline,
+    max_dist: float,
+    mode: str,
+    threads: int | None,
+    stored: np.ndarray,
+    truths: Sequence[np.ndarray],
+    known: np.ndarray | None,
+) -> Counts:
+    levels, thresholds = way.levels(stored), len(way.thresholds)
+    thin = [READINGS[way.truth](truth, known) for truth in truths]
+    threads = threads or torch.get_num_threads()
+    if threads == 1:
+        return boundary_counts(levels, thresholds, thin, max_dist, mode=mode)
+    with ThreadPoolExecutor(threads) as pool:
+        return boundary_counts(levels, thresholds, thin, max_dist, mode=mode, pool=pool, parts=threads)

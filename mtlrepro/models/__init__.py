@@ -37,6 +37,8 @@ MODELS = Registry(
         "mt_cp": "mtlrepro.models.mt_cp:MTCP",
         "mt_cp_single": "mtlrepro.models.mt_cp:SingleMTCP",
     },
+    group="models",
+    base="torch.nn:Module",
 )
 
 
@@ -118,8 +120,13 @@ def _checked(spec: ModelSpec, channels: Mapping[str, int]) -> tuple[Any, tuple[t
     for name, _ in spec.options:
         if name not in known:
             raise unknown(f"option of architecture {spec.arch}", name, known, field="model.options")
-    _check_tasks(spec, channels, architecture.front_end)
-    return architecture, (spec.main, spec.aux) if architecture.front_end else (spec.main,)
+    _check_tasks(spec, channels, has_front_end(architecture))
+    return architecture, (spec.main, spec.aux) if has_front_end(architecture) else (spec.main,)
+
+
+def has_front_end(architecture: Any) -> bool:
+    """Whether a class of networks predicts auxiliary tasks first, and takes them as its third argument."""
+    return getattr(architecture, "front_end", False)
 
 
 def _check_tasks(spec: ModelSpec, channels: Mapping[str, int], front_end: bool) -> None:

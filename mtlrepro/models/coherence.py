@@ -11,7 +11,6 @@ At stride 4 a picture of 480x640 pixels has 19,200 places: 1.475 GB of scores in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from torch.nn import functional as F
 from mtlrepro.errors import SpecError
 from mtlrepro.models.attention import SCORES, lean, plain
 from mtlrepro.models.cbam import CBAM
+from mtlrepro.models.exact import exact
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -37,17 +37,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         (B, C, h, w), every place a mean of the values, in their precision.
     """
     precision = torch.promote_types(value.dtype, torch.float32)
-    with _exact(value):
+    with exact(value.device):
         queries, keys, values = (maps.to(precision).flatten(2).mT for maps in (query, key, value))
         few = len(keys) * queries.shape[1] * keys.shape[1] <= SCORES.get(value.device.type, SCORES["cuda"])
         gathered = (plain if few else lean)(queries, keys, values, scaled=False)
     return gathered.mT.unflatten(2, query.shape[2:]).to(value.dtype)
-
-
-def _exact(maps: Tensor) -> AbstractContextManager:
-    """No lower precision under autocast, which is not there on every device."""
-    there = torch.amp.is_autocast_available(maps.device.type)
-    return torch.autocast(maps.device.type, enabled=False) if there else nullcontext()
 
 
 def branch_distance(main: Tensor, others: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtlrepro.data.sample import moved
+from mtlrepro.models.exact import at_least_float32
 from mtlrepro.models.triplane import weighted_rows
 
 
@@ -28,8 +30,9 @@ def attend(values: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor,
         weights: (B, Q, heads, maps, points).
 
     Returns:
-        (B, Q, heads · C).
+        (B, Q, heads · C), in float32 at least.
     """
+    values, weights = at_least_float32(values), at_least_float32(weights)
     batch, cells, heads, channels = values.shape
     index, share = _corners(shapes, locations)
     # A table's row is one head of one cell of one image.
@@ -48,8 +51,8 @@ def _corners(shapes: Sequence[tuple[int, int]], locations: Tensor) -> tuple[Tens
         Cells (..., maps, points, 2, 2) int64, rows by columns, and shares of the same shape, 0 beyond the border.
     """
     device, areas = locations.device, [height * width for height, width in shapes]
-    extent = torch.tensor([[width, height] for height, width in shapes], device=device)[:, None]
-    start = torch.tensor([sum(areas[:i]) for i in range(len(areas))], device=device).view(-1, 1, 1, 1)
+    extent = moved(torch.tensor([[width, height] for height, width in shapes]), device)[:, None]
+    start = moved(torch.tensor([sum(areas[:i]) for i in range(len(areas))]), device).view(-1, 1, 1, 1)
     place = locations * extent - 0.5
     low = place.floor()
     part = place - low
@@ -104,6 +107,6 @@ class DeformableAttention(nn.Module):
         offsets = self.sampling_offsets(places).unflatten(-1, (*self.grid, 2))
         weights = self.attention_weights(places).unflatten(-1, (heads, -1)).softmax(-1).unflatten(-1, (maps, -1))
         values = self.value_proj(encoder_hidden_states).unflatten(-1, (heads, -1))
-        extent = torch.tensor([[width, height] for height, width in spatial_shapes_list], device=offsets.device)
+        extent = moved(torch.tensor([[width, height] for height, width in spatial_shapes_list]), offsets.device)
         locations = reference_points[:, :, None, :, None] + offsets / extent[:, None]
         return self.output_proj(attend(values, spatial_shapes_list, locations, weights)), None

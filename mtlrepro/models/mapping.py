@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from mtlrepro.data.sample import moved
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.norms import FiLMNorm, instance_norm, replace_norms
 from mtlrepro.models.resnet import RESNET50_OS8, RESNET_NANO, ResNetConfig
@@ -99,7 +100,7 @@ class MappingNet(nn.Module):
         if len(columns) != len(maps) or not all(0 <= column < self.pairs for column in columns):
             mend = f"Give one of the columns 0 to {self.pairs - 1} for every map"
             raise SpecError(f"{len(maps)} maps cannot have the pairs {list(columns)}", field="columns", mend=mend)
-        layers, selected = self._film(), torch.as_tensor(columns, dtype=torch.int64, device=maps.device)
+        layers, selected = self._film(), moved(torch.as_tensor(columns, dtype=torch.int64), maps.device)
         try:
             for layer in layers:
                 layer.selected = selected

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mtlrepro.errors import DataError, MissingExtra, SpecError
 from mtlrepro.models.deformable import DeformableAttention
+from mtlrepro.models.exact import at_least_float32, exact
 
 if TYPE_CHECKING:
     from mtlrepro.models.weights import WeightsReport
@@ -198,8 +199,13 @@ class Mask2Former(nn.Module):
         if height % STRIDE or width % STRIDE:
             mend = f"Choose multiples of {STRIDE}"
             raise SpecError(f"cannot take an image of {height}x{width} pixels", field="data.size", mend=mend)
-        found = self.network(image, return_dict=True)
-        return [shared_representation(found.pixel_decoder_last_hidden_state, found.masks_queries_logits[-1])]
+        maps = self.network.pixel_level_module(pixel_values=image)
+        pixels = at_least_float32(maps.decoder_last_hidden_state)
+        coarser = [at_least_float32(one) for one in maps.decoder_hidden_states]
+        # Queries look where earlier mask logits are above 0: rounding these would move where they look.
+        with exact(image.device):
+            found = self.network.transformer_module(coarser, pixels, output_hidden_states=True)
+        return [shared_representation(pixels, found.masks_queries_logits[-1])]
 
     def adapt(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A checkpoint's tensors as this network has them: under its names, without what it has no use for.

@@ -13,7 +13,6 @@ one axis left to look up (`mtlrepro.models.rays`).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
@@ -22,6 +21,7 @@ from torch.nn import functional as F
 
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.compositing import LAST, compositing_weights, midpoints, refined, steps, stratified
+from mtlrepro.models.exact import exact
 from mtlrepro.models.fields import Field
 from mtlrepro.models.rays import Rays, aligned, free
 from mtlrepro.models.triplane import AGGREGATES, aggregated, inside
@@ -100,7 +100,7 @@ class Volume(nn.Module):
         Raises:
             SpecError: for an unknown task, or see `mtlrepro.models.triplane.aggregated`.
         """
-        with _exact(planes):
+        with exact(planes.device):
             planes, delta = aggregated(planes, self.aggregate), 2 / self.samples
             depths = self.depths(planes, size).flatten(1, 2)
             rays = aligned(planes, size, depths)
@@ -146,7 +146,7 @@ class Volume(nn.Module):
             )
             mend = "Give points (B, h, w, N, 3) and offsets (B, h, w, N)"
             raise SpecError(f"no rays through {len(planes)} boxes: {shapes}", field="points", mend=mend)
-        with _exact(planes):
+        with exact(planes.device):
             planes = aggregated(planes, self.aggregate)
             there = points.detach().to(planes.dtype).flatten(1, 2)
             within, added = inside(there), None
@@ -199,12 +199,6 @@ class Volume(nn.Module):
                 values = values + (weights * offsets).sum(dim=-1, keepdim=True)
             maps[task] = values.mT.unflatten(-1, size)
         return maps
-
-
-def _exact(planes: Tensor) -> AbstractContextManager:
-    """No lower precision under autocast, which is not there on every device."""
-    there = torch.amp.is_autocast_available(planes.device.type)
-    return torch.autocast(planes.device.type, enabled=False) if there else nullcontext()
 
 
 def look_up_plainly(planes: Tensor, points: Tensor, aggregate: str = "sum") -> Tensor:

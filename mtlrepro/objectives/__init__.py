@@ -39,6 +39,8 @@ OBJECTIVES = Registry(
         "aware3d": "mtlrepro.objectives.aware3d:Aware3D",
         "coherence": "mtlrepro.objectives.coherence:Coherence",
     },
+    group="objectives",
+    base="mtlrepro.objectives.base:Objective",
 )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from mtlrepro import collective
 from mtlrepro.data.sample import Batch
 from mtlrepro.data.surface import inverse_normalised
 from mtlrepro.errors import SpecError, unknown
@@ -50,10 +51,13 @@ def relative_inverse_depth(prediction: Tensor, label: Tensor) -> Tensor:
         prediction: (B, 1, H, W) inverse-normalised depth ẑ.
         label: (N, 1, H, W) targets of the source's labelled samples, metres, 0 invalid; N may be 0.
     """
-    if not len(label):
+    if not collective.somewhere(len(label) > 0):
         return torch.zeros_like(prediction)
     z, valid = inverse_normalised(label), label > 0
-    low, high = torch.where(valid, z, math.inf).amin(), torch.where(valid, z, -math.inf).amax()
+    none = z.new_full((1,), math.inf)
+    low = torch.cat([torch.where(valid, z, math.inf).flatten(), none]).amin()
+    high = torch.cat([torch.where(valid, z, -math.inf).flatten(), -none]).amax()
+    low, high = -collective.greatest(-low), collective.greatest(high)
     # No branch on the values: the host would have to wait for a GPU.
     some = high > low
     return (prediction.relu() - torch.where(some, low, 0.0)) / torch.where(some, high - low, math.inf)

@@ -20,8 +20,8 @@ from mtlrepro.metrics.segmentation import IGNORE
 from mtlrepro.models.atrc import CLASSES
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.objectives.losses import Losses
-from mtlrepro.objectives.supervised import Supervised, labelled_rows, upsample
-from mtlrepro.tasks.base import Task
+from mtlrepro.objectives.supervised import Supervised, has_labels, labelled_rows, upsample
+from mtlrepro.tasks.base import Task, batch_mean
 from mtlrepro.tasks.binary import difference
 
 STAGE = "auxiliary"
@@ -65,7 +65,7 @@ def nearest_direction(normals: Tensor, directions: Tensor) -> Tensor:
 def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
     """Mean cross-entropy (nats) of the pixels of (B, H, W) class ids that are not 255; 0 where there is none."""
     values = F.cross_entropy(logits, classes, ignore_index=IGNORE, reduction="none")
-    return values.sum() / (classes != IGNORE).sum().clamp(min=1)
+    return batch_mean(values, classes != IGNORE)
 
 
 def own_loss(task: Task, logits: Tensor, target: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class ATRC(Supervised):
                 logits, target = logits[rows], target[rows]
             loss = self.auxiliary[task](self.tasks[task], upsample(logits, target), target)
             losses.terms[f"{STAGE}/{task}"] = loss.detach()
-            if len(target):
+            if has_labels(task, batch):
                 losses = losses.plus(self.weights[task] * loss)
         return losses
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtlrepro.data.sample import Batch
+from mtlrepro.data.sample import Batch, moved
 from mtlrepro.data.transforms.crop import Window, follow
 from mtlrepro.errors import unknown
 from mtlrepro.objectives.losses import Losses
@@ -162,9 +162,10 @@ class Consistency(PartialSupervised):
         for task, mask in missing.items():
             if mask.any():
                 rows = mask.nonzero().flatten()
-                windows, chosen = [view.windows[row] for row in rows.tolist()], rows.to(view.image.device)
+                windows, chosen = [view.windows[row] for row in rows.tolist()], moved(rows, view.image.device)
                 values = self.compare(task, outputs.final[task][chosen], teacher[task][chosen], windows)
-                term = self.weights[task] ** 2 * (values * share[rows].to(values)).sum() / len(mask)
+                shares = moved(share[rows].to(values.dtype), values.device)
+                term = self.weights[task] ** 2 * (values * shares).sum() / len(mask)
                 losses = losses.plus(self.weight * term, {f"consistency/{task}": term.detach()})
         return losses
 

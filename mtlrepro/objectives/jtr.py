@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mtlrepro.data.sample import Batch, View
+from mtlrepro.data.sample import Batch, View, moved
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.autoencoder import AutoEncoder
 from mtlrepro.models.outputs import Outputs
@@ -123,7 +123,7 @@ class JTR(PartialSupervised):
         Raises:
             SpecError: if the model does not predict a task of the stack, or the batch's views are not as needed.
         """
-        alone = without_labels(batch).to(batch.image.device)
+        alone = moved(without_labels(batch), batch.image.device)
         outputs = model(torch.cat([batch.image, *(view.image for view in batch.others)]))
         first, second, third = outputs.split(self.views)
         supervised = self.losses(first, batch)
@@ -147,7 +147,7 @@ class JTR(PartialSupervised):
                 mend = "Name in the option `over` of objective 'jtr' the tasks that are"
                 raise SpecError("the model does not predict this task at its end", field=task, mend=mend)
             raw[task] = upsample(outputs.final[task], view.targets[task])
-            labelled[task] = ~unlabelled(task, batch).to(view.image.device)
+            labelled[task] = moved(~unlabelled(task, batch), view.image.device)
         return Scene.of(self.forms, raw, view.targets, labelled)
 
     def code_addends(self, one: Scene, two: Scene, alone: Tensor) -> dict[str, Addend]:

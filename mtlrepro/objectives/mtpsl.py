@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mtlrepro.data.sample import Batch
+from mtlrepro.data.sample import Batch, moved
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.layers import resize
 from mtlrepro.models.mapping import ENCODERS, MappingNet
@@ -207,7 +207,7 @@ class MTPSL(PartialSupervised):
                 goals[i] = place
             done += len(columns)
         latent = torch.cat(mapped)
-        a, b = (latent[torch.tensor(places, device=device)] for places in (sources, goals))
+        a, b = (latent[moved(torch.tensor(places), device)] for places in (sources, goals))
         distance = cosine_distance(a, b)
         if self.regularisation:
             f = resize(features.detach(), latent.shape[-2:])[rows(pairs, range(len(pairs)), device)].to(dtype)
@@ -242,4 +242,4 @@ def mapping_net(tasks: Mapping[str, Task], encoder: str, features: Sequence[int]
 
 def rows(pairs: Sequence[Pair], chosen: Iterable[int], device: torch.device) -> Tensor:
     """The samples of some of the pairs, as an index."""
-    return torch.tensor([pairs[i].row for i in chosen], dtype=torch.long, device=device)
+    return moved(torch.tensor([pairs[i].row for i in chosen], dtype=torch.long), device)

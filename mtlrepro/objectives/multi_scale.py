@@ -14,7 +14,7 @@ from mtlrepro.data.surface import batch_normals
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.objectives.losses import Losses
-from mtlrepro.objectives.supervised import Supervised, labelled_rows
+from mtlrepro.objectives.supervised import Supervised, has_labels, labelled_rows
 from mtlrepro.tasks.base import Task, full_precision
 
 NORMALS, DEPTH = "normals", "depth"
@@ -121,12 +121,12 @@ class MultiScale(Supervised):
         """
         rows = labelled_rows(task, batch)
         target = targets[task] if rows is None else targets[task][rows]
-        found = {}
+        found, known = {}, has_labels(task, batch)
         for stage, prediction in predictions.items():
             mine = aligned(prediction if rows is None else prediction[rows], target)
             loss = self.task_loss(task, mine, target, len(batch.image))
             # The loss of no sample is 0, but no step is to be made for it.
-            found[stage] = loss if len(target) else loss.detach()
+            found[stage] = loss if known else loss.detach()
         return found
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mtlrepro.data.sample import Batch
+from mtlrepro import collective
+from mtlrepro.data.sample import Batch, moved
 from mtlrepro.errors import SpecError
 from mtlrepro.objectives.losses import Losses
 from mtlrepro.objectives.numbers import check_numbers
@@ -84,9 +85,9 @@ class MuST(PartialSupervised):
         losses = self.losses(outputs, batch)
         for task, prediction in outputs.final.items():
             mask = unlabelled(task, batch)
-            if mask.any():
-                rows = mask.nonzero().flatten().to(batch.image.device)
-                labels = self.pseudo_labels(task, batch.image[rows])
+            if collective.somewhere(bool(mask.any())):
+                rows = moved(mask.nonzero().flatten(), batch.image.device)
+                labels = self.pseudo_labels(task, batch.image[rows]) if len(rows) else batch.targets[task][rows]
                 loss = self.task_loss(task, upsample(prediction[rows], labels), labels, len(mask))
                 losses = losses.plus(self.weight * self.weights[task] * loss, {f"pseudo/{task}": loss.detach()})
         return losses

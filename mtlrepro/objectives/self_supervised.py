@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mtlrepro import collective
 from mtlrepro.data.sample import Batch, restored, scaled
 from mtlrepro.data.surface import CAMERAS
 from mtlrepro.data.warp import back_project, inverse_motion, warp
@@ -250,7 +251,7 @@ class SelfSupervised(MultiScale):
         shapes = [tuple(maps.shape) for maps in (*outputs.features[-1:], known)]
         if len(set(shapes)) != 1 or not outputs.features:
             raise SpecError(f"last encoder maps are {shapes}", field="features", mend="Use one backbone in both runs")
-        return torch.linalg.vector_norm(full_precision(outputs.features[-1]) - full_precision(known))
+        return collective.norm(full_precision(outputs.features[-1]) - full_precision(known))
 
 
 def _without_depth(predictions: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtlrepro.data.sample import Batch
+from mtlrepro import collective
+from mtlrepro.data.sample import Batch, moved
 from mtlrepro.errors import SpecError, unknown
 from mtlrepro.models.outputs import Outputs
 from mtlrepro.objectives.base import Objective
@@ -46,6 +47,7 @@ class Supervised(Objective):
         everywhere = {FINAL: outputs.final} | outputs.stages
         predicted = sorted({task for predictions in everywhere.values() for task in predictions})
         rows = {task: labelled_rows(task, batch) for task in predicted}
+        known = {task: has_labels(task, batch) for task in predicted}
         terms: dict[str, Tensor] = {}
         weighted: list[Tensor] = []
         tasks: dict[str, Tensor] = {}
@@ -63,7 +65,7 @@ class Supervised(Objective):
                     prediction, target = prediction[chosen], target[chosen]
                 loss = self.task_loss(task, upsample(prediction, target), target, len(batch.image))
                 terms[f"{stage}/{task}"] = loss.detach()
-                if len(target):
+                if known[task]:
                     weighted.append(self.weights[task] * (1.0 if stage == FINAL else self.intermediate) * loss)
                     if stage == FINAL:
                         tasks[task] = weighted[-1]
@@ -114,7 +116,14 @@ def labelled_rows(task: str, batch: Batch) -> Tensor | None:
     if task not in batch.targets:
         raise SpecError("the model predicts a task without a target", field=task, mend="Load its labels too")
     mask = batch.labelled.get(task)
-    return None if mask is None or bool(mask.all()) else mask.nonzero().flatten().to(batch.targets[task].device)
+    return None if mask is None or bool(mask.all()) else moved(mask.nonzero().flatten(), batch.targets[task].device)
+
+
+def has_labels(task: str, batch: Batch) -> bool:
+    """Whether any sample of the whole batch carries a label, this process's share or another's."""
+    mask = batch.labelled.get(task)
+    own = len(batch.image) > 0 if mask is None else bool(mask.any())
+    return collective.somewhere(own)
 
 
 def unlabelled(task: str, batch: Batch) -> Tensor:

@@ -14,7 +14,8 @@ from itertools import permutations
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mtlrepro.data.sample import Batch
+from mtlrepro import collective
+from mtlrepro.data.sample import Batch, moved
 from mtlrepro.errors import unknown
 from mtlrepro.models.norms import instance_norm, replace_norms
 from mtlrepro.models.outputs import Outputs
@@ -115,7 +116,9 @@ class TaskMaps(PartialSupervised):
 
     def reach(self, source: str, target: str, maps: Tensor, batch: Batch, rows: Tensor) -> Tensor:
         """Losses (len(rows),) of what m_st makes of maps of the source against the target's labels."""
-        return self.tasks[target].sample_losses(self.maps[f"{source}_{target}"](maps), batch.targets[target][rows])
+        task, goal = self.tasks[target], batch.targets[target][rows]
+        empty = maps.new_zeros(0, task.channels, *goal.shape[-2:])
+        return task.sample_losses(self.maps[f"{source}_{target}"](maps) if len(rows) else empty, goal)
 
 
 class DirectMap(TaskMaps):
@@ -129,7 +132,7 @@ class DirectMap(TaskMaps):
     ) -> dict[str, tuple[float, Tensor]]:
         """Kind `"direct"`, for samples that lack the source's label and have the target's."""
         rows = index(hidden[source] & ~hidden[target], batch)
-        if not len(rows):
+        if not collective.somewhere(len(rows) > 0):
             return {}
         maps = self.prediction(source, outputs, rows)
         return {"direct": (self.weight, self.reach(source, target, maps, batch, rows))}
@@ -155,7 +158,7 @@ class PerceptualMap(TaskMaps):
             seen, wanted = (self.encoded(source, target, maps) for maps in (prediction, label))
             values["perceptual"] = self.weight, squared(seen, wanted)
         both = index(~hidden[source] & ~hidden[target], batch)
-        if len(both):
+        if collective.somewhere(len(both) > 0):
             maps = self.label(source, outputs, batch, both)
             values["map"] = 1.0, self.reach(source, target, maps, batch, both)
         return values
@@ -169,4 +172,4 @@ class PerceptualMap(TaskMaps):
 
 def index(mask: Tensor, batch: Batch) -> Tensor:
     """Positions where a (B,) mask on the host is True, on the batch's device."""
-    return mask.nonzero().flatten().to(batch.image.device)
+    return moved(mask.nonzero().flatten(), batch.image.device)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlrepro import collective
 from mtlrepro.data.sample import DatasetInfo
 from mtlrepro.errors import DataError, SpecError, unknown
 from mtlrepro.metrics.base import Metric
@@ -128,11 +129,12 @@ class Task(ABC):
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Scalar mean of `errors` over all elements of the batch that count; arguments and errors as there.
 
-        A batch without a valid pixel gives exactly 0 with zero gradient.
+        A batch without a valid pixel gives exactly 0 with zero gradient. Of a batch that processes share, the mean over
+        them of what they get is the whole batch's loss.
         """
         values, counted = self.errors(prediction, target)
         # Summed here: the "mean" and "sum" of some kernels add up in no fixed order on a GPU.
-        return _ratio(values.sum(), counted.sum())
+        return batch_mean(values, counted)
 
     def sample_losses(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(B,) means of `errors` over each sample's own elements that count; arguments and errors as there.
@@ -192,11 +194,20 @@ class Task(ABC):
         """(H, W, 3) uint8 picture of one decoded prediction or of one batch target without the batch axis."""
 
     def flip(self, label: Tensor) -> Tensor:
-        """A sample's label mirrored left to right."""
-        return label.flip(-1)
+        """A sample's label, or those of a batch (..., H, W), mirrored left to right."""
+        return self.mirror_values(label.flip(-1))
 
-    def zoom_values(self, label: Tensor, scale: float) -> Tensor:
-        """What zooming by `scale` does to label *values* (depth shrinks); positions are not touched here."""
+    def mirror_values(self, label: Tensor) -> Tensor:
+        """What mirroring does to label *values* (normals turn); positions are not touched here."""
+        return label
+
+    def zoom_values(self, label: Tensor, scale: float | Tensor) -> Tensor:
+        """What zooming by `scale` does to label *values* (depth shrinks); positions are not touched here.
+
+        Args:
+            label: of a sample, or those of a batch.
+            scale: one number, or a tensor that holds each sample's and fits the batch.
+        """
         return label
 
     @property
@@ -219,6 +230,16 @@ class Task(ABC):
         want = (target.shape[0], self.channels, *target.shape[-2:])
         if tuple(prediction.shape) != want:
             raise SpecError(f"prediction is {tuple(prediction.shape)}, the label asks for {want}", field=self.name)
+
+
+def batch_mean(values: Tensor, counted: Tensor) -> Tensor:
+    """The sum of values over the number that counts in the whole batch; 0 where nothing does.
+
+    Args:
+        values: of this process's share of the batch, 0 where they do not count.
+        counted: how much each counts, bool or float.
+    """
+    return _ratio(values.sum(), collective.shared(counted.sum()))
 
 
 def _ratio(values: Tensor, counted: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtlrepro import collective
 from mtlrepro.data.surface import EVALUATED, INVERSE_RANGE, inverse_normalised
 from mtlrepro.errors import DataError, SpecError
 from mtlrepro.metrics.base import Metric
@@ -55,10 +56,9 @@ def inverse_berhu(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     lacks one centimetre). Labels at any distance count, the sky among them.
     """
     error = torch.where(valid, prediction - inverse_normalised(target), 0.0).abs()
-    if not error.numel():
-        return error
+    largest = error.detach().amax() if error.numel() else error.new_zeros(())
     # Without any error both cases are 0; the bound keeps 0 / 0 out of the gradient.
-    c = (THRESHOLD * error.detach().amax()).clamp_min(torch.finfo(error.dtype).tiny)
+    c = (THRESHOLD * collective.greatest(largest)).clamp_min(torch.finfo(error.dtype).tiny)
     return torch.where(error <= c, error, (error.square() + c * c) / (2 * c))
 
 
@@ -211,7 +211,7 @@ class Depth(Task):
         colour = torch.from_numpy(colours)[level].movedim(-1, 0)
         return to_picture(torch.where(depth > 0, colour, 0.0))
 
-    def zoom_values(self, label: Tensor, scale: float) -> Tensor:
+    def zoom_values(self, label: Tensor, scale: float | Tensor) -> Tensor:
         """Depth divided by the zoom: what looks `scale` times larger is that much nearer (MTI-Net, App. A).
 
         So is inverse depth, which should grow instead: the public reference implementation of JTR trains with that.

@@ -127,7 +127,7 @@ class Normals(Task):
         """(n + 1) / 2 as red, green, blue; invalid (zero) vectors are black."""
         return to_picture(torch.where((decoded != 0).any(dim=0), (decoded + 1) / 2, 0.0))
 
-    def flip(self, label: Tensor) -> Tensor:
-        """Mirrored left to right, with the x component negated."""
-        mirrored = label.flip(-1)
-        return torch.cat([-mirrored[:1], mirrored[1:]])  # signs in a tensor would be copied to the device every time
+    def mirror_values(self, label: Tensor) -> Tensor:
+        """(..., 3, H, W) with the x component negated."""
+        x, rest = label.tensor_split((1,), -3)
+        return torch.cat([-x, rest], -3)  # signs in a tensor would be copied to the device every time

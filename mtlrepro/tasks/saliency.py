@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mtlrepro import collective
 from mtlrepro.errors import DataError
 from mtlrepro.metrics.base import Metric
 from mtlrepro.metrics.saliency import (
@@ -34,7 +35,7 @@ def balanced_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Ten
     """
     foreground = target == 1
     # Counts as integers: their sum has one value in any order.
-    w = (valid & ~foreground).sum() / valid.sum().clamp(min=1)
+    w = collective.total((valid & ~foreground).sum()) / collective.total(valid.sum()).clamp(min=1)
     weight = torch.where(foreground, w, 1 - w).to(logits.dtype) * valid
     return F.binary_cross_entropy_with_logits(logits, foreground.to(logits.dtype), weight=weight, reduction="none")
 

@@ -12,9 +12,9 @@ A view is a sample changed at random. There are two kinds of augmentation:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mtlrepro.data.draws import Draws
 from mtlrepro.data.sample import Sample, scaled
@@ -25,7 +25,7 @@ from mtlrepro.data.transforms.cut import cut_sample, draw_place
 from mtlrepro.data.transforms.distort import distort
 from mtlrepro.data.transforms.fit import FITS
 from mtlrepro.data.transforms.geometry import kept
-from mtlrepro.data.transforms.photometric import randaugment
+from mtlrepro.data.transforms.photometric import Colours, draw_colours, recoloured
 from mtlrepro.errors import SpecError, unknown
 
 if TYPE_CHECKING:
@@ -189,29 +189,62 @@ def make_views(
         for step in augmentation.steps:
             sample = step(sample, size, tasks, draws)
         return [(FITS[augmentation.fit].sample(sample, size, tasks), Window.whole(size))]
-    base, _ = _move(sample, augmentation, tasks, draws, augmentation.flip)
+    found = sample["image"].shape[-2:]
+    first, *others = draw_changes(augmentation, found, draws, count, aligned)
+    base = _moved(sample, augmentation, first, tasks)
     if augmentation.zoom:
-        base = zoom_sample(base, draws.choice(SCALES), tasks)
-    views = [(_colour(base, augmentation, draws), Window.whole(base["image"].shape[-2:]))]
-    for k in range(1, count):
-        if k == 1 or not aligned:
-            moved, window = _move(base, augmentation, tasks, draws, augmentation.flip and k == 1)
-        views.append((_colour(moved, augmentation, draws), window))
+        base = zoom_sample(base, first.zoom, tasks)
+    views, shown = [(_coloured(base, first), Window.whole(found))], None
+    for change in others:
+        if change.window is not shown:
+            moved, shown = _moved(base, augmentation, change, tasks), change.window
+        views.append((_coloured(moved, change), change.window))
     return views
 
 
-def _move(
-    sample: Sample, augmentation: Augmentation, tasks: Tasks, draws: Draws, may_flip: bool
-) -> tuple[Sample, Window]:
-    size = sample["image"].shape[-2:]
-    flip = may_flip and draws.uniform() < 0.5
+class Change(NamedTuple):
+    """What makes one view, of a sample or of the view that it is made of.
+
+    Attributes:
+        window: what it shows; all of it, mirrored or not, where nothing is cropped.
+        zoom: by how much it is zoomed in about the centre after that.
+        colours: what its colours go through at last; none is no operation at all.
+    """
+
+    window: Window
+    zoom: float
+    colours: Colours
+
+
+def draw_changes(
+    augmentation: Augmentation, size: Sequence[int], draws: Draws, count: int, aligned: bool
+) -> list[Change]:
+    """The changes that make the views of a sample, the first one of the sample, the others of the first view.
+
+    Args:
+        augmentation: one that is not `native`.
+        size: (height, width) of the sample.
+        draws: where the random numbers come from: those of a view after those of the views before it.
+        count: number of views.
+        aligned: see `make_views`; the windows of all further views are then one object.
+    """
+    changes: list[Change] = []
+    for k in range(count):
+        if k < 2 or not aligned:
+            flip = augmentation.flip and k < 2 and draws.uniform() < 0.5
+            window = draw_window(size, draws, flip) if augmentation.crop else Window.whole(size, flip)
+        zoom = draws.choice(SCALES) if augmentation.zoom else 1.0
+        changes.append(Change(window, zoom, draw_colours(draws) if augmentation.photometric else ()))
+    return changes
+
+
+def _moved(sample: Sample, augmentation: Augmentation, change: Change, tasks: Tasks) -> Sample:
     if augmentation.crop:
-        window = draw_window(size, draws, flip)
-        return crop_sample(sample, window, tasks), window
-    return (flip_sample(sample, tasks) if flip else sample), Window.whole(size, flip)
+        return crop_sample(sample, change.window, tasks)
+    return flip_sample(sample, tasks) if change.window.flip else sample
 
 
-def _colour(sample: Sample, augmentation: Augmentation, draws: Draws) -> Sample:
-    if not augmentation.photometric:
+def _coloured(sample: Sample, change: Change) -> Sample:
+    if not change.colours:
         return sample
-    return {**sample, "image": randaugment(scaled(sample["image"]), draws)}
+    return {**sample, "image": recoloured(scaled(sample["image"]), change.colours)}

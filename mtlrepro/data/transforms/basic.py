@@ -165,7 +165,7 @@ class _Grid:
     """Where a zoomed map reads: flat nearest indices, and rows/columns with bilinear weights."""
 
     def __init__(self, h: int, w: int, scale: float, device: torch.device):
-        y, x = _sources(h, scale), _sources(w, scale)
+        y, x = zoom_sources(h, scale), zoom_sources(w, scale)
         rows, columns = (torch.tensor([round(v) for v in axis]) for axis in (y, x))
         self.nearest = (rows[:, None] * w + columns).flatten().to(device)
         self.rows, (low, high) = _taps(y, device)
@@ -173,7 +173,7 @@ class _Grid:
         self.columns, self.column_weights = _taps(x, device)
 
 
-def _sources(n: int, scale: float) -> list[Fraction]:
+def zoom_sources(n: int, scale: float) -> list[Fraction]:
     """Exact source coordinates of n destination pixels; `round` then breaks ties to even on every machine."""
     s = Fraction(repr(scale))
     return [x / s + Fraction(n, 2) * (1 - 1 / s) for x in range(n)]

@@ -27,6 +27,8 @@ WEIGHTINGS = Registry(
         "uncertainty": "mtlrepro.objectives.weighting.uncertainty:Uncertainty",
         "gradnorm": "mtlrepro.objectives.weighting.gradnorm:GradNorm",
     },
+    group="weightings",
+    base="mtlrepro.objectives.weighting.base:Weighting",
 )
 
 

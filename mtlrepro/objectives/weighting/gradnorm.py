@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from mtlrepro import collective
 from mtlrepro.errors import SpecError
 from mtlrepro.objectives.losses import Group, Losses
 from mtlrepro.objectives.numbers import WEIGHTING, check_numbers, check_positive
@@ -77,7 +78,7 @@ class GradNorm(Weighting):
             values = stacked(self.names, there)
             self.initial.copy_(torch.where((self.initial == 0) & (values != 0), values, self.initial))
         if len(there) > 1:
-            found = shared_gradients(list(there.values()), model)
+            found = map(collective.mean, shared_gradients(list(there.values()), model))
             norms = [torch.linalg.vector_norm(gradient, dtype=torch.float64) for gradient in found]
             own = self._imbalance(values, dict(zip(there, norms, strict=True)))
             total = total + own.to(total.dtype)
