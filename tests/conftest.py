@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gloo_team import team  # noqa: F401  (a fixture)
 from hypothesis import settings
 from PIL import Image
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from mtlrepro.engine.optim import Optimizer, optimizers_of
 from mtlrepro.errors import StoreError
+from mtlrepro.files import check_fences
 
 SCHEMA_VERSION = 1
 MEND = "Delete the file to train this run again from the start"
@@ -51,7 +53,8 @@ def save(path: Path, model: nn.Module, objective: nn.Module, optimizer: Optimize
         position: see `Position`.
 
     Raises:
-        StoreError: if the disk is full or read-only; the old checkpoint stays then.
+        StoreError: if the disk is full or read-only, or the folder is somebody else's by now; the old checkpoint stays
+            then.
     """
     tensors, scalars = _flatten(model, objective, optimizer)
     meta = {
@@ -60,11 +63,12 @@ def save(path: Path, model: nn.Module, objective: nn.Module, optimizer: Optimize
         "optimizer": json.dumps(scalars, sort_keys=True),
     }
     meta["crc32"] = str(_crc(tensors, meta))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # process numbers repeat between hosts
     try:
         save_file(tensors, temporary, metadata=meta)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())  # or a power cut could leave a renamed, empty file
+        check_fences(path)
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         mend = "Free disk space or choose another --runs folder"
@@ -223,6 +227,8 @@ def _restore_optimizer(
         if isinstance(value, Tensor) and value.ndim and value.shape != shape:
             problem = f"shape {tuple(value.shape)} does not fit {tuple(shape)}"
             raise StoreError(problem, file=path, field=where, mend=MEND)
+        if isinstance(value, Tensor) and value.ndim:  # laid out as the parameter: fused kernels go through both at once
+            value = torch.empty_like(params[index], dtype=value.dtype, requires_grad=False).copy_(value)
         state.setdefault(index, {})[name] = value
     for numbers in optimizers_of(optimizer):
         held = {index: state[index] for index in numbers if index in state}

@@ -7,14 +7,22 @@ import importlib.metadata
 import os
 import platform
 import shlex
+import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 import mtlrepro
+from mtlrepro.errors import StoreError
+from mtlrepro.files import read_json, write_json
+
+FILE = "env.json"
+DECISIVE = ("torch", "timm", "numpy", "transformers", "cuda")
+"""What a training is not continued under another version of."""
 
 PACKAGES = ("torch", "timm", "numpy", "scipy", "numba", "pillow", "safetensors")
 EXTRAS = ("transformers",)
@@ -36,6 +44,46 @@ def environment() -> dict[str, str]:
         env["cuda"], env["cudnn"] = str(torch.version.cuda), str(torch.backends.cudnn.version())
     env["commit"] = _commit()
     return env
+
+
+def record_environment(directory: Path, resumes: bool, also: Mapping[str, str] | None = None) -> None:
+    """Write the env.json of a run: `environment()` and the hosts that work on it, in order, as "host".
+
+    A run that is resumed keeps what it was begun with; other hardware is added as "resumed on".
+
+    Args:
+        directory: the run's.
+        resumes: whether there is a checkpoint to go on from.
+        also: what else a run's arithmetic depends on.
+
+    Raises:
+        StoreError: the run was begun under another version of what decides its numbers, or the file cannot be read
+            or written.
+    """
+    path, here, host = directory / FILE, {**environment(), **(also or {})}, socket.gethostname()
+    if not (resumes and path.exists()):
+        write_json(path, {**here, "host": host})
+        return
+    begun = read_json(path, f"Delete the folder {directory} to train this run from its start")
+    hosts = begun.get("host", "an unknown host")
+    for name in DECISIVE:
+        then, now = (env.get(name, "none") for env in (begun, here))
+        both_or_cuda = "none" not in (then, now) or name == "cuda"  # a package that is missing is told by who needs it
+        if then != now and both_or_cuda:
+            problem = f"begun with {name} {then} on {hosts}; this is {name} {now} on {host}"
+            mend = f"Finish it with {name} {then}, or delete the folder {directory} to train it from its start"
+            raise StoreError(problem, file=path, field=name, mend=mend)
+    if host != hosts.split(", ")[-1]:
+        begun["host"] = f"{hosts}, {host}"
+    hardware, last = _hardware(here), begun.get("resumed on", _hardware(begun)).split("; ")[-1]
+    if hardware != last:
+        begun["resumed on"] = "; ".join(filter(None, [begun.get("resumed on", ""), hardware]))
+    write_json(path, begun)
+
+
+def _hardware(env: Mapping[str, str]) -> str:
+    gpu = env.get("gpu", "none")
+    return f"{env.get('cpu', 'unknown')}, {env.get('cores', 'some')} cores" if gpu == "none" else gpu.split(", ")[0]
 
 
 def command() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,22 @@ def evaluations(path: Path, before: int) -> list[dict[str, Any]]:
     """The periodic evaluations of a run, in order: {"step", "metrics"} of each after fewer than `before` steps."""
     entries = map(json.loads, path.read_text().splitlines())
     return [{"step": e["step"], "metrics": e["eval"]} for e in entries if "eval" in e and e["step"] < before]
+
+
+class Silence:
+    """The log of a process that shares a training with the one that keeps it."""
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def sync(self) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> Silence:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
 
 
 class Log:
@@ -40,7 +57,7 @@ class Log:
                     break  # the line a kill cut short
                 if entry["step"] <= keep and not ("eval" in entry and entry["step"] == steps):
                     kept.append(line + "\n")
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # process numbers repeat between hosts
         try:
             temporary.write_text("".join(kept))
             os.replace(temporary, path)

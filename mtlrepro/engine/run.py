@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from mtlrepro import collective
 from mtlrepro.data import build_dataset
 from mtlrepro.data.loader import TrainLoader, eval_samples, open_loader
 from mtlrepro.data.resident import BaseSamples
-from mtlrepro.data.sample import Dataset, DatasetInfo
+from mtlrepro.data.sample import Batch, Dataset, DatasetInfo
 from mtlrepro.data.streams import source, val_source
 from mtlrepro.data.transforms.augment import AUGMENTATIONS
-from mtlrepro.engine import checkpoint
+from mtlrepro.data.workers import death
+from mtlrepro.engine import checkpoint, ranks
 from mtlrepro.engine.begin import FILE, begin, begun_from
 from mtlrepro.engine.checkpoint import Position
 from mtlrepro.engine.determinism import derive, make_deterministic, open_device
-from mtlrepro.engine.environment import environment
-from mtlrepro.engine.evaluate import Gallery, evaluate, figures
-from mtlrepro.engine.log import Log, evaluations
+from mtlrepro.engine.environment import record_environment
+from mtlrepro.engine.evaluate import Gallery, evaluate, figures, share, whole
+from mtlrepro.engine.log import Log, Silence, evaluations
+from mtlrepro.engine.memory import MemoryFull, fits, free, largest, other_full, training_full, watched
 from mtlrepro.engine.optim import Optimizer, build_optimizer
+from mtlrepro.engine.precision import precision_of
 from mtlrepro.engine.saver import Progress, Saver
 from mtlrepro.engine.train import Hooks, train, training_steps
-from mtlrepro.errors import SpecError, StoreError, TrainingError
-from mtlrepro.files import write_failure, write_json
+from mtlrepro.errors import SpecError, StoreError
+from mtlrepro.files import write_failure
 from mtlrepro.models import build_model
 from mtlrepro.objectives import OBJECTIVES, attached_objective
-from mtlrepro.profiling.speed import training_speed
+from mtlrepro.profiling.speed import Training, training_speed
 from mtlrepro.spec import DataSpec, RunSpec
 from mtlrepro.tasks import make_tasks
 from mtlrepro.tasks.base import Task
@@ -41,6 +45,10 @@ from mtlrepro.tasks.trivial import trivial_figures
 CHECKPOINT_SECONDS = 30.0
 TIMED_STEPS = 20
 TIMED_BATCHES = 4
+TRAINING = "training"
+"""What memory is wanted for where the batch is what counts."""
+
+T = TypeVar("T")
 OPEN_SPLITS = 16
 """Splits that stay open: embedded ones keep what they have drawn, so that runs which take turns do not draw it anew."""
 
@@ -92,6 +100,8 @@ def execute(
 ) -> dict[str, Any]:
     """Train and evaluate one spec with one seed inside its store directory; resumes from a checkpoint there.
 
+    Processes that share the training's batches call this together; the first one alone writes into the directory.
+
     Args:
         spec: resolved spec.
         seed: the run's seed.
@@ -110,27 +120,96 @@ def execute(
         ReproError: bad data, weights, checkpoint or spec, a loss that is not finite, a disk that cannot be written.
     """
     device = open_device(machine.device)
+    ranks.check_ranks(spec.recipe)
     make_deterministic(device)
-    _clear(directory)
-    write_json(directory / "env.json", environment())
-    try:
-        record, tasks, loader = _train_and_evaluate(spec, seed, directory, device, machine, progress, needs)
-        if device.type == "cuda":  # timed apart, synchronised, and in memory of its own
-            torch.cuda.empty_cache()
-            teachers = _teachers(spec, needs, device, machine)
-            batches = [loader.batch_at(step) for step in range(min(TIMED_BATCHES, loader.steps_per_epoch))]
-            loader.release()
-            torch.cuda.empty_cache()
-            record["speed"] = training_speed(spec, tasks, batches, str(device), TIMED_STEPS, teachers)
-    except torch.OutOfMemoryError as error:
-        mend = "Stop what else runs on it, or use a GPU with more memory"
-        raise TrainingError(f"the memory of {device} is full: {error}", field="recipe.batch", mend=mend) from error
-    trivial = _trivial(tuple(tasks), source(spec.data), val_source(spec.data), machine)
+    arithmetic = precision_of(spec.recipe.precision)
+    ranks.led(lambda: _prepare(directory, arithmetic.facts(device)))
+
+    def work() -> tuple[dict[str, Any], dict[str, Task]]:
+        with arithmetic.products(device):
+            with watched(TRAINING):
+                record, tasks, loader = _train_and_evaluate(spec, seed, directory, device, machine, progress, needs)
+            if device.type == "cuda":  # timed apart, synchronised, and in memory of its own
+                with watched("timing"):
+                    torch.cuda.empty_cache()
+                    teachers = _teachers(spec, needs, device, machine)
+                    batches = _timed_batches(loader)
+                    loader.release()
+                    torch.cuda.empty_cache()
+                    record["speed"] = training_speed(spec, tasks, batches, str(device), TIMED_STEPS, teachers)
+        return record, tasks
+
+    record, tasks = _survived(work, spec, machine, device)
+    leads = collective.rank() == 0
+    trivial = _trivial(tuple(tasks), source(spec.data), val_source(spec.data), machine) if leads else ()
     return {**record, "trivial": dict(trivial), "device": str(device)}
 
 
 def time_steps(spec: RunSpec, machine: Machine, steps: int) -> dict[str, float]:
     """What training steps of a spec cost, from random weights (its teachers' too); see `training_speed`."""
+
+    def work() -> dict[str, float]:
+        with watched(TRAINING):
+            tasks, batches, teachers = step_inputs(spec, machine)
+            return training_speed(spec, tasks, batches, machine.device, steps, teachers)
+
+    return _survived(work, spec, machine, open_device(machine.device))
+
+
+def _survived(work: Callable[[], T], spec: RunSpec, machine: Machine, device: torch.device) -> T:
+    """What `work` returns.
+
+    Raises:
+        TrainingError: where a worker process dies, or memory gets full; it says what would fit. Nothing that the work
+            held is held any more.
+    """
+    died, full = None, MemoryFull("", "")
+    try:
+        return work()
+    except MemoryFull as error:
+        full = MemoryFull(error.during, error.detail)  # without its traceback, which holds what fills the memory
+    except RuntimeError as error:
+        if (died := death(error)) is None:
+            raise
+    free(device)
+    if died is not None:
+        raise died
+    if full.during != TRAINING:
+        raise other_full(device, full)
+    found = _fitting_batch(spec, machine, device) if collective.ranks() == 1 else None
+    raise training_full(device, full.detail, spec.recipe, found)
+
+
+def _fitting_batch(spec: RunSpec, machine: Machine, device: torch.device) -> int:
+    """The largest batch with which steps of a training fit, besides the samples that it keeps on the device."""
+    recipe, held = spec.recipe, _held_bytes(spec, machine, device)
+
+    def steps(images: int) -> None:
+        kept = torch.empty(held, dtype=torch.uint8, device=device)
+        extra = -(-recipe.extra * images // recipe.batch)
+        smaller = replace(spec, recipe=replace(recipe, batch=images, extra=extra))
+        tasks, batches, teachers = step_inputs(smaller, machine, batches=2)
+        training = Training(smaller, tasks, device, teachers)
+        for batch in (batches[0], batches[-1]):  # the second one beside the optimizer's state
+            training.step(batch.to(device))
+        del kept
+
+    return largest(recipe.batch, lambda images: fits(lambda: steps(images), device))
+
+
+def _held_bytes(spec: RunSpec, machine: Machine, device: torch.device) -> int:
+    def open_train(data: DataSpec) -> Dataset:
+        return open_dataset(data, "train", machine)
+
+    tasks = make_tasks(spec.tasks, open_train(source(spec.data)).info, spec.objective.losses)
+    views = OBJECTIVES[spec.objective.name].views
+    return open_loader(spec, tasks, open_train, seed=0, views=views, device=device).held_bytes
+
+
+def step_inputs(
+    spec: RunSpec, machine: Machine, batches: int = TIMED_BATCHES
+) -> tuple[dict[str, Task], list[Batch], list[nn.Module]]:
+    """What training steps of a spec are timed with: its tasks, its first batches, and teachers of random weights."""
     device = open_device(machine.device)
 
     def open_train(data: DataSpec) -> Dataset:
@@ -144,9 +223,12 @@ def time_steps(spec: RunSpec, machine: Machine, steps: int) -> dict[str, float]:
     info = open_train(source(spec.data)).info
     tasks, views = make_tasks(spec.tasks, info, spec.objective.losses), OBJECTIVES[spec.objective.name].views
     loader = open_loader(spec, _with_beside(spec, tasks, info), open_train, seed=0, views=views)
-    batches = [loader.batch_at(step) for step in range(min(TIMED_BATCHES, loader.steps_per_epoch))]
-    teachers = [built(need) for need in spec.needs[begun_from(spec) :]]
-    return training_speed(spec, tasks, batches, machine.device, steps, teachers)
+    return tasks, _timed_batches(loader, batches), [built(need) for need in spec.needs[begun_from(spec) :]]
+
+
+def _timed_batches(loader: TrainLoader, batches: int = TIMED_BATCHES) -> list[Batch]:
+    """The first batches of a training, in the host's memory: on the device they would count as a step's."""
+    return [loader.batch_at(step).to("cpu") for step in range(min(batches, loader.steps_per_epoch))]
 
 
 def _train_and_evaluate(
@@ -169,7 +251,11 @@ def _train_and_evaluate(
     channels = {name: task.channels for name, task in tasks.items()}
     model: Any = build_model(spec.model, channels, size).to(device)
     objective = attached_objective(spec, tasks, model).to(device)
-    objective.adopt(_teachers(spec, needs, device, machine))
+    teachers = _teachers(spec, needs, device, machine)
+    objective.adopt(teachers)
+    ranks.share_statistics(recipe, model, objective)
+    precision = precision_of(recipe.precision)
+    precision.prepare(device, model, objective, *teachers)
     optimizer = build_optimizer(model, objective, recipe)
 
     def open_train(data: DataSpec) -> Dataset:
@@ -186,25 +272,32 @@ def _train_and_evaluate(
     if spec.start and not file.exists():
         begin(spec, needs, model, objective)
     start = _resume(file, model, objective, optimizer, steps)
+    ranks.check_alike(start.step, optimizer, model, objective)
     start.seconds["setup"] = start.seconds.get("setup", 0.0) + time.perf_counter() - started
 
     def now(gallery: Gallery | None = None) -> dict[str, float]:
-        last, samples = gallery is not None, eval_samples(judged, size, fit)
-        meters = evaluate(
-            *(model, tasks, samples),
-            device=device,
-            normalise=spec.data.normalise,
-            fit=fit,
-            gallery=gallery,
-            costly=last,
-            objective=objective if last else None,
-        )
-        return figures(meters)
+        last, mine = gallery is not None, share(len(judged))
+        with watched("evaluation"):
+            meters = evaluate(
+                *(model, tasks, eval_samples(judged, size, fit, machine.workers, mine)),
+                device=device,
+                normalise=spec.data.normalise,
+                fit=fit,
+                gallery=gallery,
+                costly=last,
+                objective=objective if last else None,
+                precision=precision,
+                workers=machine.workers,
+                positions=mine,
+            )
+        return figures(whole(meters))
 
-    with Log(directory / "metrics.jsonl", keep=start.step, steps=steps) as log:
+    leads, lines = collective.rank() == 0, directory / "metrics.jsonl"
+    with Log(lines, keep=start.step, steps=steps) if leads else Silence() as log:
         every = recipe.evaluate_every * loader.steps_per_epoch
         saver = Saver(
-            model, objective, optimizer, file, log, now, every, machine.checkpoint_seconds, start, steps, progress
+            *(model, objective, optimizer, file if leads else None, log, now, every),
+            *(machine.checkpoint_seconds, start, steps, progress),
         )
         train(
             model,
@@ -220,7 +313,7 @@ def _train_and_evaluate(
         began = time.perf_counter()
         metrics = now(Gallery(directory / "pictures"))
         log.write({"step": steps, "eval": metrics})
-    before = _periodic(directory / "metrics.jsonl", every, steps)
+    before = _periodic(lines, every, steps) if leads else []
     seconds = {"train": 0.0, "steps": 0.0, **saver.position.seconds, "eval": time.perf_counter() - began}
     report = model.backbone.weights_report
     record = {
@@ -274,6 +367,11 @@ def _resume(file: Path, model: nn.Module, objective: nn.Module, optimizer: Optim
         problem = f"a checkpoint after {position.step} steps in a run of {steps}"
         raise StoreError(problem, file=file, field="position.step", mend=checkpoint.MEND)
     return position
+
+
+def _prepare(directory: Path, facts: Mapping[str, str]) -> None:
+    _clear(directory)
+    record_environment(directory, resumes=(directory / FILE).exists(), also=facts)
 
 
 def _clear(directory: Path) -> None:

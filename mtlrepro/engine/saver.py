@@ -12,7 +12,7 @@ from torch import nn
 
 from mtlrepro.engine import checkpoint
 from mtlrepro.engine.checkpoint import Position
-from mtlrepro.engine.log import Log
+from mtlrepro.engine.log import Log, Silence
 from mtlrepro.engine.optim import Optimizer
 
 Progress = Callable[[dict[str, Any]], None]
@@ -31,7 +31,7 @@ class Saver:
         model: network in training.
         objective: its objective.
         optimizer: over both.
-        file: the checkpoint.
+        file: the checkpoint; None in a process whose state another one stores.
         log: metrics.jsonl.
         evaluate: the figures of the network as it stands.
         evaluate_every: steps between evaluations, 0 for none but the one after training.
@@ -44,8 +44,8 @@ class Saver:
     model: nn.Module
     objective: nn.Module
     optimizer: Optimizer
-    file: Path
-    log: Log
+    file: Path | None
+    log: Log | Silence
     evaluate: Callable[[], dict[str, float]]
     evaluate_every: int
     seconds: float
@@ -68,7 +68,7 @@ class Saver:
 
     def due(self, done: int) -> bool:
         """Is the state after `done` steps stored?"""
-        waited = time.perf_counter() - self._saved >= self._wait
+        waited = self.file is not None and time.perf_counter() - self._saved >= self._wait
         return done == self.steps or self._evaluation_due(done) or waited
 
     def after_step(self, done: int, due: bool, step_seconds: float) -> None:
@@ -80,10 +80,10 @@ class Saver:
             self.progress({"step": done, "steps": self.steps, "loss": self._loss, "rate": rate})
         if self._evaluation_due(done):
             self.log.write({"step": done, "eval": self.evaluate()})
-        if due:
-            self._save(done, step_seconds)
+        if due and self.file is not None:
+            self._save(self.file, done, step_seconds)
 
-    def _save(self, done: int, step_seconds: float) -> None:
+    def _save(self, file: Path, done: int, step_seconds: float) -> None:
         before = self.start.seconds
         began = time.perf_counter()
         spent = {
@@ -93,7 +93,7 @@ class Saver:
         }
         self.position = Position(done, spent)
         self.log.sync()
-        checkpoint.save(self.file, self.model, self.objective, self.optimizer, self.position)
+        checkpoint.save(file, self.model, self.objective, self.optimizer, self.position)
         self._saved = time.perf_counter()
         if self.seconds:
             self._wait = max(self.seconds, (self._saved - began) / CHECKPOINT_SHARE)

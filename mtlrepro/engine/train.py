@@ -11,9 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtlrepro import collective
 from mtlrepro.data.sample import Batch
+from mtlrepro.engine import ranks
 from mtlrepro.engine.determinism import derive, seed_generators
 from mtlrepro.engine.optim import Optimizer, set_learning_rates
+from mtlrepro.engine.precision import PRECISIONS, Precision, precision_of
 from mtlrepro.errors import TrainingError
 from mtlrepro.models.base import pretrained_part
 from mtlrepro.objectives.base import Objective
@@ -77,20 +80,20 @@ def train(
     steps = training_steps(recipe, steps_per_epoch)
     every = max(1, steps // LOG_LINES)
     unchecked: list[tuple[int, Tensor, Losses]] = []
-    seconds = 0.0
+    seconds, precision = 0.0, precision_of(recipe.precision)
     for step, batch in batches:
         start = time.perf_counter()
-        seed_generators(derive(seed, "step", step), device)
+        seed_generators(_step_seed(seed, step), device)
         lr = set_learning_rates(optimizer.param_groups, recipe, step if recipe.steps else step // steps_per_epoch)
         batch = batch.to(device)
-        losses = take_step(model, objective, optimizer, batch, step / steps, recipe.clip)
+        losses = take_step(model, objective, optimizer, batch, step / steps, recipe.clip, precision)
         done = step + 1
         if done % steps_per_epoch == 0:
             objective.weighting.end_epoch()
         losses = Losses(losses.total.detach(), losses.terms)
         unchecked.append((done, batch.index, losses))
         log_now = step % every == 0 or done == steps
-        due = hooks.due(done)
+        due = collective.somewhere(hooks.due(done))  # clocks differ, and all are to look at their state
         # Reading a loss waits for the device, so a GPU is asked only when the answer is needed.
         if device.type == "cpu" or log_now or due:
             _check_losses(unchecked)
@@ -119,9 +122,17 @@ def training_steps(recipe: Recipe, steps_per_epoch: int) -> int:
 
 
 def take_step(
-    model: nn.Module, objective: Objective, optimizer: Optimizer, batch: Batch, progress: float, clip: float = 0.0
+    model: nn.Module,
+    objective: Objective,
+    optimizer: Optimizer,
+    batch: Batch,
+    progress: float,
+    clip: float = 0.0,
+    precision: Precision = PRECISIONS["paper"],
 ) -> Losses:
     """One optimizer step; none where a batch holds nothing to learn from.
+
+    Processes that share the batch take it together, and the losses are those of the whole batch.
 
     Args:
         model: in training mode, as the objective.
@@ -130,16 +141,28 @@ def take_step(
         batch: on their device.
         progress: share of the training that is done.
         clip: see `mtlrepro.spec.Recipe`.
+        precision: what model and objective compute in; weighting and gradients are left as the losses are.
     """
-    losses: Losses = objective(model, batch, progress)
-    if losses.total.requires_grad:
+    ranks.forget()
+    with precision.casting(batch.image.device):
+        found = objective(model, batch, progress)
+    losses: Losses = ranks.whole_batch(found)
+    if collective.somewhere(losses.total.requires_grad):
         losses = replace(losses, total=objective.weighting(losses, model))
         optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
+        ranks.backward(losses.total)
+        ranks.average_gradients(optimizer)
         if clip:
             nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
         optimizer.step()
+    ranks.average_statistics((model, objective))
     return losses
+
+
+def _step_seed(seed: int, step: int) -> int:
+    """What a step's random numbers are drawn from: others in every process, for each has other samples."""
+    rank = collective.rank()
+    return derive(seed, "step", step, *([rank] if rank else []))
 
 
 def _check_losses(steps: list[tuple[int, Tensor, Losses]]) -> None:
@@ -154,8 +177,13 @@ def _check_losses(steps: list[tuple[int, Tensor, Losses]]) -> None:
                 f"the loss is not finite at step {done}: {_floats(losses.terms)}",
                 field="loss",
                 mend="Lower the learning rate or look at the labels of these samples: "
-                f"{index.tolist()}; the last checkpoint before it is kept",
+                f"{_everywhere(index)}; the last checkpoint before it is kept",
             )
+
+
+def _everywhere(index: Tensor) -> list[int]:
+    """The samples of a step in all processes, which come here together: their losses are the same."""
+    return [sample for samples in collective.gathered(index.tolist()) for sample in samples]
 
 
 def _check_state(model: nn.Module, objective: nn.Module, done: int) -> None:

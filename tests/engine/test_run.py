@@ -12,7 +12,7 @@ import pytest
 import torch
 from engine_runs import EVERY_STEP, Interrupted, Outcome, complete, killed_after_every_step, spec_over
 
-from mtlrepro.engine import checkpoint, evaluate, log, run, saver
+from mtlrepro.engine import checkpoint, environment, evaluate, log, run, saver
 from mtlrepro.engine.run import Machine, execute
 from mtlrepro.errors import DataError, SpecError, StoreError, TrainingError
 from mtlrepro.spec import RunSpec
@@ -116,7 +116,7 @@ OPERATIONS: list[tuple[Any, str]] = [
     (checkpoint, "save_file"),
     (checkpoint.os, "replace"),
     (log.Log, "write"),
-    (run, "write_json"),
+    (environment, "write_json"),
     (evaluate, "_write"),
 ]
 
@@ -261,7 +261,8 @@ def test_out_of_memory_is_told(spec: RunSpec, tmp_path: Path, monkeypatch: pytes
         raise torch.OutOfMemoryError("Tried to allocate 3 GiB")
 
     monkeypatch.setattr(run, "train", full)
-    with pytest.raises(TrainingError, match=r"recipe\.batch: the memory of cpu is full: Tried to allocate"):
+    refusal = r"recipe\.batch: the memory of cpu is full in training .*Tried to allocate"
+    with pytest.raises(TrainingError, match=refusal):
         execute(spec, 0, tmp_path, Machine())
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,8 +51,8 @@ def test_figures_of_a_batch(tiny_spec: RunSpec, tasks: dict[str, Task], batch: B
 def test_the_median_is_of_the_timed_steps_alone(
     tiny_spec: RunSpec, tasks: dict[str, Task], batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock is read once in each warm-up step; then steps last 25, 36 and 49 s."""
-    steps = [0.0] * speed.WARMUP + [100.0, 125.0, 200.0, 236.0, 300.0, 349.0]
+    """The clock is read twice a step; those after the warm-up last 25, 36 and 49 s."""
+    steps = [0.0, 99.0] * speed.WARMUP + [100.0, 125.0, 200.0, 236.0, 300.0, 349.0]
     readings = iter([*steps, 0.0, 2.0, 0.0, 4.0, 0.0, 8.0, 0.0, 12.0, 0.0, 20.0])  # then the forward passes
     monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
     got = training_speed(tiny_spec, tasks, [batch], "cpu", 3)
@@ -75,16 +75,37 @@ def test_batches_take_turns_in_the_steps_of_a_training(
     batches[1].labelled = {k: v[:2] for k, v in batches[1].labelled.items()}
     real = speed.take_step
 
-    def step(model: nn.Module, objective: Any, optimizer: Any, batch: Batch, progress: float, clip: float) -> Any:
+    def step(model: nn.Module, objective: Any, optimizer: Any, batch: Batch, progress: float, **recipe: Any) -> Any:
         assert model.training
         assert objective.training
         seen.append(len(batch.image))
-        return real(model, objective, optimizer, batch, progress, clip)
+        return real(model, objective, optimizer, batch, progress, **recipe)
 
     monkeypatch.setattr(speed, "take_step", step)
     got = training_speed(tiny_spec, tasks, batches, "cpu", 4)
     assert seen == ([4, 2] * 5)[: speed.WARMUP + 4]
     assert got["images_per_s"] == pytest.approx(3e3 / got["step_ms"])
+
+
+@pytest.mark.parametrize(("name", "dtype", "layout"), [("paper", None, False), ("fast", torch.bfloat16, True)])
+def test_steps_and_forward_passes_are_in_the_recipe_s_arithmetic(
+    tiny_spec: RunSpec, tasks: dict[str, Task], batch: Batch, name: str, dtype: torch.dtype | None, layout: bool
+) -> None:
+    spec = replace(tiny_spec, recipe=replace(tiny_spec.recipe, precision=name))
+    training, seen = speed.Training(spec, tasks, torch.device("cpu"), ()), []
+    kernel = next(m.weight for m in training.model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3))
+    assert kernel.is_contiguous(memory_format=torch.channels_last) == layout
+    watch = training.model.register_forward_hook(lambda *_: seen.append(cast_to()))
+    training.take(batch)
+    training.forward_ms(batch.image)
+    watch.remove()
+    assert seen == [dtype] * (1 + speed.WARMUP)
+    assert cast_to() is None
+
+
+def cast_to() -> torch.dtype | None:
+    """What products on the CPU are computed in here; None for what they are given in."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
 
 
 NEEDS = (
@@ -140,7 +161,52 @@ def test_bad_questions_are_told(tiny_spec: RunSpec, tasks: dict[str, Task], batc
             training_speed(tiny_spec, tasks, [batch], "cuda:0", 1)
 
 
-def test_a_device_without_nvml_is_asked_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def nvml(monkeypatch: pytest.MonkeyPatch, used: int, running: list[tuple[int, int | None]] | None) -> None:
+    """A device that NVML knows, with this much in use by processes of (number, bytes); None where it may not say."""
+    pynvml = pytest.importorskip("pynvml")
+
+    def listed(handle: str) -> list[Any]:
+        assert handle == "GPU-abc"
+        if running is None:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION)
+        return [SimpleNamespace(pid=pid, usedGpuMemory=bytes_) for pid, bytes_ in running]
+
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: SimpleNamespace(used=used))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", listed)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="abc"))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 4)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 6)
+
+
+ME = os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("running", "mine"),
+    [
+        ([(1, 50), (ME, 8)], 8.0),
+        ([(1, 8)], 8.0),  # a container's processes have other numbers, but this one is alone
+        ([(1, 5)], None),  # alone, and smaller than what this process holds: another's
+        ([(1, 50), (2, 8)], None),
+        ([(ME, None)], None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_the_share_of_this_process_is_told_where_nvml_tells_it(
+    monkeypatch: pytest.MonkeyPatch, running: list[tuple[int, int | None]] | None, mine: float | None
+) -> None:
+    nvml(monkeypatch, 70, running)
+    got = speed._memory(torch.device("cuda:0"))
+    share = {} if mine is None else {"process_used_bytes": mine}
+    assert got == {"vram_bytes": 4.0, "vram_reserved_bytes": 6.0, "device_used_bytes": 70.0, **share}
+    assert set(got) <= set(speed.MEMORY)
+    assert set(speed.PRINTED_MEMORY) <= set(speed.MEMORY)
+
+
+def test_a_device_without_nvml_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     pynvml = pytest.importorskip("pynvml")
 
     def missing() -> None:
@@ -148,11 +214,20 @@ def test_a_device_without_nvml_is_asked_itself(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(pynvml, "nvmlInit", missing)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3, 10))
-    assert speed._device_used(torch.device("cuda:0")) == 7.0
+    assert speed._by_nvml(torch.device("cuda:0"), 1.0) == {"device_used_bytes": 7.0}
 
 
 @pytest.mark.gpu
 def test_memory_figures_of_a_gpu(tiny_spec: RunSpec, tasks: dict[str, Task], batch: Batch) -> None:
     got = training_speed(tiny_spec, tasks, [batch], "cuda:0", 3)
-    assert set(got) == CPU_FIGURES | {"vram_bytes", "vram_reserved_bytes", "device_used_bytes"}
-    assert 0 < got["vram_bytes"] <= got["vram_reserved_bytes"] <= got["device_used_bytes"]
+    assert CPU_FIGURES | {"vram_bytes", "vram_reserved_bytes", "device_used_bytes"} <= set(got)
+    assert set(got) <= CPU_FIGURES | set(speed.MEMORY)
+    share = got.get("process_used_bytes", got["device_used_bytes"])
+    assert 0 < got["vram_bytes"] <= got["vram_reserved_bytes"] <= share <= got["device_used_bytes"]
+
+
+@pytest.mark.gpu
+def test_further_batches_are_no_memory_of_a_step(tiny_spec: RunSpec, tasks: dict[str, Task]) -> None:
+    one = training_speed(tiny_spec, tasks, batches_of(tiny_spec, tasks), "cuda:0", 3)
+    many = training_speed(tiny_spec, tasks, batches_of(tiny_spec, tasks, 2) * 20, "cuda:0", 3)
+    assert many["vram_bytes"] <= 1.05 * one["vram_bytes"]
