@@ -1,15 +1,16 @@
 """pytest interface: a suite file's `TABLE` becomes one test a row; a report is left at the end.
 
-Options: --tier --seeds --data-root --data-option --runs --report --shard; pytest's own --strict makes IMPROVED fail.
+Options: --tier --seeds --data-root --data-option --precision --plugin --runs --report --shard; pytest's own --strict
+makes IMPROVED fail.
 `-k "not reading"` leaves out the rows that are other readings of a printed one, `-k reading` selects them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,18 +45,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME=VALUE",
         help="read datasets that have this setting so, whatever is declared, such as policy=disjoint",
     )
+    group.addoption(
+        "--precision", default="paper", help="paper (default), tf32 or fast: arithmetic of every run, part of its spec"
+    )
+    group.addoption(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file that defines MODELS, OBJECTIVES, WEIGHTINGS or DATASETS of your own (or set $MTLREPRO_PLUGINS)",
+    )
     group.addoption("--runs", type=Path, default=Path("runs"), help="run store (default: runs/)")
     group.addoption("--report", type=Path, default=Path("report"), help="folder of the report (default: report/)")
     group.addoption(
         "--shard",
         default="1/1",
         metavar="K/N",
-        help="the K-th of N parts of the rows; rows that share runs stay together",
+        help="the K-th of N parts of the selected tables, of about equal work; those that share runs stay together",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the per-session state."""
+    if files := config.getoption("plugin"):
+        from mtlrepro.suite.plugged import use_plugins
+
+        try:
+            use_plugins(files)
+        except ReproError as error:
+            raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(SuitePlugin(config), "mtlrepro-session")
 
 
@@ -147,11 +165,14 @@ class SuitePlugin:
         self._error: ReproError | None = None
         self._reports: list[Path] = []
         self._headline: list[str] = []
+        self._nothing_here = False
+        """All rows that were selected belong to other shards."""
 
     @property
     def session(self) -> Session:
         """The session; created on first use, so that plain test runs never pay for it."""
         if self._session is None:
+            from mtlrepro.suite.execution import Execution
             from mtlrepro.suite.launch import Inline
             from mtlrepro.suite.session import Options, Session, devices
             from mtlrepro.suite.variants import parse
@@ -165,6 +186,7 @@ class SuitePlugin:
                 option("data_root"),
                 _strict(self.config),
                 parse(option("data_option")),
+                Execution(option("precision")),
             )
             worker = getattr(self.config, "workerinput", None)
             if worker is not None:
@@ -177,19 +199,23 @@ class SuitePlugin:
                 self._session = Session(options, report=self._progress)
         return self._session
 
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Deal rows to shards by their first run, so that rows which share it stay together."""
-        try:
-            part, parts = (int(n) for n in config.getoption("shard").split("/"))
-            if not 1 <= part <= parts:
-                raise ValueError
-        except ValueError:
-            raise pytest.UsageError(f"--shard {config.getoption('shard')}: give K/N with 1 <= K <= N") from None
-        if parts == 1:
+        """Keep the shard's part of the rows that -k, -m and the like left."""
+        if config.getoption("shard") == "1/1":
             return
-        dropped = [i for i in items if isinstance(i, RowItem) and _shard_of(i, parts) != part - 1]
+        from mtlrepro.suite.shards import choose, parse
+
+        try:
+            shard = parse(config.getoption("shard"))
+            rows = [(i.bound, i.row) for i in items if isinstance(i, RowItem)]
+            kept = {(bound.key, row.name) for bound, row in choose(rows, shard, config.getoption("tier"))}
+        except ReproError as error:
+            raise pytest.UsageError(str(error)) from error
+        dropped = [i for i in items if isinstance(i, RowItem) and (i.bound.key, i.row.name) not in kept]
         items[:] = [i for i in items if i not in dropped]
         config.hook.pytest_deselected(items=dropped)
+        self._nothing_here = bool(dropped) and not kept
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Plan and launch what the selected rows need."""
@@ -218,19 +244,32 @@ class SuitePlugin:
         if part is not None:
             self._parts.append(part)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Hear from an xdist worker whether the shard is empty."""
+        self._nothing_here |= getattr(node, "workeroutput", {}).get("mtlrepro_nothing_here", False)
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Stop the launcher and write the report, where the rows were gathered (not in an xdist worker)."""
         if self._session is not None:
             self._session.close()
             self._progress.clear()
-        if not self._parts or hasattr(self.config, "workerinput"):
+        if hasattr(self.config, "workeroutput"):
+            self.config.workeroutput["mtlrepro_nothing_here"] = self._nothing_here
+            return
+        empty = self._nothing_here and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+        if empty:  # more shards than groups of tables: nothing is wrong, and a merged report counts the shard as there
+            session.exitstatus = pytest.ExitCode.OK
+        if not (self._parts or empty) or self.config.option.collectonly:
             return
         from mtlrepro.report import write_report
         from mtlrepro.report.headline import headline
         from mtlrepro.report.jsonfile import parse_report
-        from mtlrepro.suite.session import merge
+        from mtlrepro.suite.merge import merge
 
-        result = merge([parse_report(json.loads(p)) for p in self._parts], self.session.finish())
+        shard = self.config.getoption("shard")
+        whole = replace(self.session.finish(), shard="" if shard == "1/1" else shard)
+        result = merge([parse_report(json.loads(p)) for p in self._parts], whole)
         try:
             self._reports = write_report(result, self.config.getoption("runs"), self.config.getoption("report"))
         except ReproError as error:
@@ -257,8 +296,3 @@ def _strict(config: pytest.Config) -> bool:
         return bool(config.getini("strict"))
     except (KeyError, ValueError):
         return bool(config.getoption("strict", False))
-
-
-def _shard_of(item: RowItem, parts: int) -> int:
-    name = item.row.specs[-1].hash() if item.row.specs else item.name
-    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % parts

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from mtlrepro import __version__
 from mtlrepro.cli.audit import Audit
-from mtlrepro.cli.base import Verb
+from mtlrepro.cli.base import Verb, take_plugins
+from mtlrepro.cli.compare import Compare
 from mtlrepro.cli.data import Data
+from mtlrepro.cli.diff import Diff
 from mtlrepro.cli.evaluate import Eval
 from mtlrepro.cli.expected import Expected
 from mtlrepro.cli.findings import Findings
@@ -18,12 +20,18 @@ from mtlrepro.cli.listing import List
 from mtlrepro.cli.profile import Profile
 from mtlrepro.cli.report import Report
 from mtlrepro.cli.run import Run
+from mtlrepro.cli.status import Status
+from mtlrepro.cli.submit import Submit
 from mtlrepro.errors import ReproError, unknown
 
 VERBS: dict[str, type[Verb]] = {
     "list": List,
     "run": Run,
+    "submit": Submit,
+    "status": Status,
+    "compare": Compare,
     "report": Report,
+    "diff": Diff,
     "audit": Audit,
     "findings": Findings,
     "expected": Expected,
@@ -59,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
             raise unknown("verb", arguments[0], VERBS)
         options = parser.parse_args(arguments)
+        take_plugins(options)
         chosen = VERBS[options.verb]()
         return chosen.run(options)
     except ReproError as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
+
+from mtlrepro.plugins import PLUGINS_ENV
 
 
 class Verb(ABC):
@@ -38,6 +41,26 @@ def add_expected(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--expected", type=Path, default=None, metavar="DIR", help="folder of the printed tables (default: expected/)"
     )
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """`--plugin`; what it names is in use when the verb begins (`take_plugins`)."""
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file that defines MODELS, OBJECTIVES, WEIGHTINGS or DATASETS of your own, see docs/own-method.md; "
+        "may be given several times (or set $MTLREPRO_PLUGINS)",
+    )
+
+
+def take_plugins(options: argparse.Namespace) -> None:
+    """Take plugin files into use, those of the command line and of the environment (ReproError if one is wrong)."""
+    if "plugin" in options and (options.plugin or os.environ.get(PLUGINS_ENV)):
+        from mtlrepro.suite.plugged import use_plugins
+
+        use_plugins(options.plugin)
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from mtlrepro.cli.base import Verb, add_suites
+from mtlrepro.cli.base import Verb, add_plugins, add_suites
 
 if TYPE_CHECKING:
     from mtlrepro.suite.table import BoundTable
@@ -31,6 +31,7 @@ class List(Verb):
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--rows", action="store_true", help="list rows and their runs")
         what.add_argument("--cells", action="store_true", help="list printed cells")
+        add_plugins(parser)
         add_suites(parser)
 
     def run(self, options: argparse.Namespace) -> int:
@@ -61,11 +62,15 @@ class List(Verb):
             from mtlrepro.models import BACKBONES, MODELS
             from mtlrepro.objectives import OBJECTIVES
             from mtlrepro.objectives.weighting import WEIGHTINGS
+            from mtlrepro.suite.plugged import REGISTRIES
             from mtlrepro.tasks import TASKS
 
             print()
             for registry in (MODELS, BACKBONES, OBJECTIVES, WEIGHTINGS, DATASETS, TASKS):
                 print(f"{registry.kind}s: {', '.join(registry)}")
+            for registry in REGISTRIES:
+                for name, entry in registry.plugged().items():
+                    print(f"{registry.kind} of a plugin: {name} ({entry.file}, {entry.field})")
             for task, protocols in PROTOCOLS.items():
                 print(f"protocols of {task}: {', '.join(protocols)}")
         return 0

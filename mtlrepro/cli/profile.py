@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tabulate import tabulate
 
-from mtlrepro.cli.base import Verb, add_suites
+from mtlrepro.cli.base import Verb, add_plugins, add_suites
 from mtlrepro.errors import MissingExtra, SpecError
 
 
@@ -32,6 +32,7 @@ class Profile(Verb):
             "--steps", type=int, default=0, help="time so many training steps at the paper's batch and size"
         )
         parser.add_argument("--device", default="cuda:0", help="device of --steps (default cuda:0)")
+        add_plugins(parser)
         add_suites(parser)
 
     def run(self, options: argparse.Namespace) -> int:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from mtlrepro.cli.base import Verb, add_store, add_suites, size
+from mtlrepro.cli.base import Verb, add_plugins, add_store, add_suites, size
+from mtlrepro.cli.chosen import chosen
 from mtlrepro.errors import SpecError
+
+if TYPE_CHECKING:
+    from mtlrepro.suite.team import Team
 
 
 class Run(Verb):
@@ -23,6 +29,7 @@ class Run(Verb):
   mtlrepro run --dataset street.toml --methods mti_net mti_net/aware3d --objective-option maps=all
   mtlrepro run --dataset street.toml --methods mtl/partial mtl/jtr --labels onelabel --augment flip_photo
   mtlrepro run --dataset street.toml --methods stl mtl --weighting fixed dwa lps    which one fits my data
+  torchrun --nproc-per-node 4 -m mtlrepro run mti_net/2a --tier full --sync-bn      one training on four GPUs
   mtlrepro run mti_net --tier smoke --seeds 3 && mtlrepro expected update    keep them as reference for regressions"""
 
     @staticmethod
@@ -41,6 +48,23 @@ class Run(Verb):
             help="read datasets that have this setting so, whatever is declared; may be given several times "
             "(`mtlrepro data info` names settings)",
         )
+        parser.add_argument(
+            "--precision",
+            default="paper",
+            help="paper (default), tf32 or fast: arithmetic of every run, part of its spec",
+        )
+        parser.add_argument(
+            "--sync-bn",
+            action="store_true",
+            help="under torchrun, whose processes share every batch: batch normalisation over the whole of it",
+        )
+        parser.add_argument(
+            "--shard",
+            default="1/1",
+            metavar="K/N",
+            help="the K-th of N parts of the tables, of about equal work; those that share runs stay together",
+        )
+        add_plugins(parser)
         add_suites(parser)
         add_store(parser)
         own = parser.add_argument_group("comparing methods on a dataset of your own")
@@ -102,72 +126,38 @@ class Run(Verb):
         )
 
     def run(self, options: argparse.Namespace) -> int:
+        from mtlrepro.suite.team import gathered
+
+        with gathered() as team:
+            return self._run(options, team) if team is None or team.rank == 0 else team.follow()
+
+    def _run(self, options: argparse.Namespace, team: Team | None) -> int:
         from mtlrepro.progress import ProgressLine
         from mtlrepro.report import write_report
         from mtlrepro.report.headline import headline
-        from mtlrepro.suite.own import FLAG, WEIGHTING, WEIGHTING_FLAG, Comparison, compare
-        from mtlrepro.suite.session import OWN_TIER, Options, Session
-        from mtlrepro.suite.table import discover, select
-        from mtlrepro.suite.variants import parse
+        from mtlrepro.suite.launch import Inline
+        from mtlrepro.suite.session import Session
+        from mtlrepro.suite.shards import WHOLE, choose, parse
 
-        data_options = parse(options.data_option)
-        objective_options = parse(options.objective_option, FLAG, "maps=all")
-        weighting_options = parse(options.weighting_option, WEIGHTING_FLAG, "kappa=7.5")
-        if bool(options.dataset) == bool(options.tables):
-            raise SpecError(
-                "nothing to run" if not options.dataset else "tables and --dataset together",
-                mend="Name tables, or give --dataset; see `mtlrepro run --help`",
-            )
-        declared = {
-            FLAG: ("settings of objectives", objective_options),
-            WEIGHTING: ("loss weightings", options.weighting),
-            WEIGHTING_FLAG: ("settings of loss weightings", weighting_options),
-        }
-        for flag, (what, given) in declared.items():
-            if given and not options.dataset:
-                raise SpecError(f"{what} are declared in tables", field=flag, mend="Give it with --dataset")
-        if options.dataset:
-            c = Comparison(
-                dataset=options.dataset,
-                methods=tuple(options.methods),
-                labels=options.labels,
-                tasks=tuple(options.tasks or ()),
-                aux=tuple(options.aux),
-                backbone=options.backbone,
-                weights=options.weights,
-                size=options.size,
-                augment=options.augment,
-                epochs=options.epochs,
-                batch=options.batch,
-                lr=options.lr,
-                loss_weights=tuple(_weight(w) for w in options.loss_weight),
-                evaluate_every=options.evaluate_every,
-                objective_options=objective_options,
-                weightings=tuple(options.weighting or ("fixed",)),
-                weighting_options=weighting_options,
-            )
-            tables, tier = [compare(c)], OWN_TIER
-        else:
-            tables, tier = select(list(discover(options.suites)), options.tables), options.tier
-        if not any(row.specs for bound in tables for row in bound.rows):
-            reasons = sorted({row.missing or "quoted" for bound in tables for row in bound.rows})
-            raise SpecError(
-                f"no row of these tables can be run: {'; '.join(reasons)}", mend="See `mtlrepro list --rows`"
-            )
+        tables, choice = chosen(options)
+        shard = parse(options.shard)
+        if options.dataset and shard != WHOLE:
+            mend = "Leave it out; --seeds and several machines on one run store share the work of a comparison"
+            raise SpecError("a comparison on one dataset is one table", field="--shard", mend=mend)
         progress = ProgressLine(width=shutil.get_terminal_size().columns)
-        session = Session(
-            Options(tier, options.seeds, options.runs, options.report, options.data_root, options.strict, data_options),
-            report=progress,
-        )
+        launcher = None if team is None else Inline(team.device, progress)
+        session = Session(choice, launcher, progress)
         try:
-            session.plan([(b, r) for b in tables for r in b.rows])
+            cases = [(b, r) for b in tables for r in b.rows]
+            cases = cases if shard == WHOLE else choose(cases, shard, choice.tier)
+            session.plan(cases)
             progress.total = session.total_runs
-            for bound in tables:
+            for bound in {bound.key: bound for bound, _ in cases}.values():
                 session.table(bound)
         finally:
             session.close()
             progress.clear()
-        result = session.finish()
+        result = replace(session.finish(), shard="" if shard == WHOLE else str(shard))
         for line in headline(result).sentences:
             print(line)
         for path in write_report(result, options.runs, options.report):
@@ -176,11 +166,3 @@ class Run(Verb):
         for line in failures:
             print(line, file=sys.stderr)
         return 1 if failures else 0
-
-
-def _weight(text: str) -> tuple[str, float]:
-    task, _, value = text.partition("=")
-    try:
-        return task, float(value)
-    except ValueError:
-        raise SpecError(f"{text!r} is not TASK=WEIGHT", field="--loss-weight", mend="For example edges=50") from None

@@ -7,32 +7,29 @@ from pathlib import Path
 
 import pandas as pd
 
-from mtlrepro.report import overview, tables, words
+from mtlrepro.report import overview, parts, tables, words
 from mtlrepro.report.audit import odd_values
-from mtlrepro.report.curves import curves, delta_bars
+from mtlrepro.report.curves import Panel
 from mtlrepro.report.figures import Picture
 from mtlrepro.report.findings import findings_frame
-from mtlrepro.report.gallery import indices, sheet
+from mtlrepro.report.gallery import Sheet
 from mtlrepro.report.headline import Headline, headline
+from mtlrepro.report.illustrate import illustrate
+from mtlrepro.report.ledger import Ledger, ledger, unlike
 from mtlrepro.report.page import Cell, Frame
 from mtlrepro.report.rundir import RunFiles, locate, read_run
-from mtlrepro.report.weights import weights
-from mtlrepro.suite.results import RowResult, RunInfo, SessionResult, TableResult
-
-GALLERY_BYTES = 3_600_000
-"""Most bytes of prediction sheets; further sheets are named, not shown (a mail or a forge page stays openable)."""
-WEIGHED = (
-    "A loss (weighed) is what a weighting of the tasks minimises: it jumps where the weights change, and losses of "
-    "different weightings cannot be compared."
-)
-THUMBNAILS = (160, 128, 104)
-"""Thumbnail widths in pixels; the first for which the report's thumbnails cover at most `GALLERY_PIXELS`."""
-GALLERY_PIXELS = 12_000_000
+from mtlrepro.report.tiles import Tile, tiles
+from mtlrepro.report.weights import WeightPanel
+from mtlrepro.suite.results import SessionResult, TableResult
 
 
 @dataclass
 class TableSection:
-    """One table of a paper: figures first, then everything behind them."""
+    """One table of a paper: figures first, then everything behind them.
+
+    `bars`, `curves`, `weights` and `gallery` are pictures for Markdown; HTML draws the same from the table, from
+    `losses`, `evaluations` and `weighed`, and from `sheets`.
+    """
 
     slug: str
     title: str
@@ -47,20 +44,34 @@ class TableSection:
     bars: Picture | None = None
     curves: Picture | None = None
     weights: Picture | None = None
+    losses: list[Panel] = field(default_factory=list)
+    evaluations: list[Panel] = field(default_factory=list)
+    weighed: list[WeightPanel] = field(default_factory=list)
     gallery: list[Picture] = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
     curves_note: str = ""
     gallery_note: str = ""
+    left_out: str = ""
+    """Which of `sheets` are not in `gallery`, as a sentence."""
+
+    @property
+    def ran(self) -> bool:
+        """Whether anything of the table was run or counted here."""
+        return any(row.tier or row.measured for row in self.table.rows)
 
 
 @dataclass
 class Content:
-    """The whole report."""
+    """The whole report. `runs`, one of `closing`, is a table in Markdown; HTML has the ledger in its place."""
 
     title: str
     headline: Headline
+    tiles: list[Tile]
     overview: list[Frame]
     sections: list[TableSection]
     closing: list[Frame]
+    runs: Frame
+    ledger: Ledger
 
     def pictures(self) -> list[Picture]:
         """All figures, in order."""
@@ -79,11 +90,15 @@ def build(result: SessionResult, runs_root: Path) -> Content:
     ]
     # what was run comes first; tables that nobody could run here keep their order behind it
     ordered = sorted(result.tables, key=lambda t: not any(row.tier or row.measured for row in t.rows))
-    sections = [_section(table, i) for i, table in enumerate(ordered)]
-    _figures(sections, runs, files)
+    sections = [_section(table, i, files) for i, table in enumerate(ordered)]
+    illustrate(sections, runs, files)
+    anchors = {id(section.table): section.slug for section in sections}
+    book = ledger(result, files, {i: anchors[id(table)] for i, table in enumerate(result.tables)})
+    listed = Frame("Runs", overview.runs(result, files))
     closing = [
         Frame("Resources over all rows", overview.all_resources(result), folded=False),
-        Frame("Runs", overview.runs(result, files)),
+        listed,
+        Frame("Sessions", parts.frame(result), folded=False),
         Frame("Environment", overview.environment(result), folded=False),
         Frame("How to read this", overview.legend(), folded=False),
     ]
@@ -92,14 +107,14 @@ def build(result: SessionResult, runs_root: Path) -> Content:
         title = f"Comparison on {', '.join(dict.fromkeys(table.dataset for table in result.tables))}"
     else:
         title = f"Reproduction report: {papers or 'no table'}"
-    return Content(title, opening, _filled(first), sections, _filled(closing))
+    return Content(title, opening, tiles(result), _filled(first), sections, _filled(closing), listed, book)
 
 
 def _filled(frames: list[Frame]) -> list[Frame]:
     return [f for f in frames if len(f.data)]
 
 
-def _section(table: TableResult, number: int) -> TableSection:
+def _section(table: TableResult, number: int, files: dict[str, RunFiles]) -> TableSection:
     frames = [
         Frame("Margins over the best constant predictor", tables.margins(table)),
         Frame("Other checks", tables.other_checks(table)),
@@ -136,7 +151,7 @@ def _section(table: TableResult, number: int) -> TableSection:
         evidence=[tables.evidence(row) for row in table.rows],
         checks=[tables.row_checks(row) for row in table.rows],
         frames=_filled(frames),
-        statements=_statements(table),
+        statements=[*_statements(table), *unlike(table, files)],
         footnote=footnote,
     )
 
@@ -161,7 +176,12 @@ def _statements(table: TableResult) -> list[str]:
             for c in row.checks
             if words.verdict(c) == "XFAIL"
         ]
-    if any(row.beside for row in table.rows):
+    if any(row.beside for row in table.rows if words.is_users(row)):
+        lines.append(
+            "The difference of a user's own row is that from the print of the row in whose place it stands, and no "
+            "verdict follows from it."
+        )
+    if any(row.beside for row in table.rows if words.is_reading(row)):
         beside = (
             "The difference of another reading is that from the print of the row it reads otherwise: it shows which "
         )
@@ -179,100 +199,3 @@ def _sources(table: TableResult) -> list[str]:
     both = [row.name for row in table.rows if words.is_copied(row) and row.tier is not None]
     text = "Quoted in print and run here, which stands beside the print and is not held to it"
     return [*lines, f"{text}: {'; '.join(both)}."] if both else lines
-
-
-def _figures(sections: list[TableSection], runs: dict[str, RunInfo], files: dict[str, RunFiles]) -> None:
-    """Draw each run once: a row whose runs (and view) an earlier table showed is referred to there.
-
-    Task weights alone are drawn in every table of a run, which may be the one that they are compared in.
-    """
-    drawn: dict[tuple, str] = {}
-    galleries: dict[frozenset, str] = {}
-    width = _thumbnail(sections, files)
-    room = GALLERY_BYTES
-    for section in sections:
-        rows, name = section.table.rows, words.title(section.table)
-        if any("own" in row.delta for row in rows):
-            title = f"{words.delta_name(section.table)}, {name}{_tier_mark(rows, 'own')}"
-            section.bars = delta_bars(f"{section.slug}-delta", title, rows)
-        fresh = _fresh(section, drawn)
-        section.curves = curves(
-            f"{section.slug}-curves", f"Training, {name}{_tier_mark(rows)}", fresh, section.table.columns, runs, files
-        )
-        section.weights = weights(f"{section.slug}-weights", f"Task weights, {name}{_tier_mark(rows)}", rows, files)
-        if any(row.runs for row in fresh) and section.curves is None:
-            _note(section, "No training curve: the runs left no training lines.")
-        if section.curves and any(files[key].weighed for row in fresh for key in row.runs if key in files):
-            _note(section, WEIGHED)
-        room = _gallery(section, files, galleries, width, room)
-
-
-def _note(section: TableSection, sentence: str) -> None:
-    section.curves_note = f"{section.curves_note} {sentence}".strip()
-
-
-def _fresh(section: TableSection, drawn: dict[tuple, str]) -> list[RowResult]:
-    """Rows whose curves no earlier figure shows; the others are listed in the section's note."""
-    fresh, before = [], []
-    for row in section.table.rows:
-        key = tuple(row.runs)
-        if key in drawn:
-            before.append(f"{row.name} → {drawn[key]}")
-        elif key:
-            fresh.append(row)
-            drawn[key] = f"{words.title(section.table)}: {row.name}"
-    if before:
-        section.curves_note = f"Same runs as above: {'; '.join(before)}."
-    return fresh
-
-
-def _thumbnail(sections: list[TableSection], files: dict[str, RunFiles]) -> int:
-    """Width that keeps all sheets together within `GALLERY_PIXELS`, counting each picture file once."""
-    cells = len(
-        {
-            (row.view, key, name)
-            for s in sections
-            for row in s.table.rows
-            for key in row.runs
-            if key in files
-            for name in files[key].pictures
-        }
-    )
-    return next((w for w in THUMBNAILS if cells * w * w * 0.75 <= GALLERY_PIXELS), THUMBNAILS[-1])
-
-
-def _gallery(
-    section: TableSection, files: dict[str, RunFiles], galleries: dict[frozenset, str], width: int, room: int
-) -> int:
-    """Add the section's sheets while there is room; returns the bytes left."""
-    rows = [row for row in section.table.rows if row.runs]
-    shown = frozenset((key, row.view) for row in rows for key in row.runs)
-    name = words.title(section.table)
-    if not shown:
-        return room
-    if before := next((where for other, where in galleries.items() if shown <= other), None):
-        section.gallery_note = f"The same predictions as under {before}."
-        return room
-    dropped = []
-    found = indices(rows, files)
-    for index in found:
-        picture = sheet(f"{section.slug}-image-{index}", f"{name}{_tier_mark(rows)}", index, rows, files, width)
-        if picture and len(picture.png) <= room:
-            section.gallery.append(picture)
-            room -= len(picture.png)
-        elif picture:
-            dropped.append(str(index))
-    if section.gallery:
-        galleries[shown] = name
-    elif not dropped:
-        section.gallery_note = "No pictures: the runs left none for these rows."
-    if dropped:
-        section.gallery_note = (
-            f"Images {', '.join(dropped)} are left out to keep the report small; see pictures/ of the runs."
-        )
-    return room
-
-
-def _tier_mark(rows: list[RowResult], delta: str = "") -> str:
-    tiers = [t for t in words.SYNTHETIC if any(row.tier == t and (not delta or delta in row.delta) for row in rows)]
-    return f" ({', '.join(tiers)}: synthetic scenes)" if tiers else ""

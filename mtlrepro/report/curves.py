@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mtlrepro.engine.evaluate import record_key
@@ -57,10 +58,9 @@ def curves(
     Returns:
         The figure, None where no run left a training line.
     """
-    losses = [panel for i, row in enumerate(rows) if (panel := _loss_panel(i, row, runs, files))]
+    losses, metrics = curve_panels(rows, columns, runs, files)
     if not losses:
         return None
-    metrics = _metric_panels(rows, columns, files)
     panels = [*losses, *metrics]
     drawn_rows = {label: i for _, _, lines in metrics for i, label, _, _ in lines}
     names = sorted(drawn_rows, key=drawn_rows.__getitem__) if len(rows) > 1 else []
@@ -75,6 +75,14 @@ def curves(
     return Picture(name, f"{title}: {', '.join(p for p, _, _ in panels)}", to_png(figure))
 
 
+def curve_panels(
+    rows: list[RowResult], columns: list[ColumnInfo], runs: dict[str, RunInfo], files: dict[str, RunFiles]
+) -> tuple[list[Panel], list[Panel]]:
+    """What `curves` draws: the losses of each row, and each metric of all rows; without losses neither."""
+    losses = [panel for i, row in enumerate(rows) if (panel := _loss_panel(i, row, runs, files))]
+    return losses, _metric_panels(rows, columns, files) if losses else []
+
+
 def _loss_panel(place: int, row: RowResult, runs: dict[str, RunInfo], files: dict[str, RunFiles]) -> Panel | None:
     """What was minimised, of every run of the row that left training lines."""
     keys = [k for k in row.runs if k in files and files[k].steps]
@@ -83,7 +91,7 @@ def _loss_panel(place: int, row: RowResult, runs: dict[str, RunInfo], files: dic
     labels = _distinct([runs[k] for k in keys])
     styles = [place] if len(keys) == 1 else range(len(keys))
     lines = [
-        (style, label, *_thin(files[k].steps, files[k].losses))
+        (style, label, *thin(files[k].steps, files[k].losses))
         for style, label, k in zip(styles, labels, keys, strict=True)
     ]
     return row.name, "loss (weighed)" if any(files[k].weighed for k in keys) else "loss", lines
@@ -141,9 +149,9 @@ def _evaluations(files: dict[str, RunFiles], key: str) -> list[tuple[int, dict[s
     return files[key].evaluations if key in files else []
 
 
-def _thin(x: Sequence[float], y: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
-    """Every k-th point of a long curve, and its last one."""
-    step = math.ceil(len(x) / POINTS)
+def thin(x: Sequence[float], y: Sequence[float], most: int = POINTS) -> tuple[Sequence[float], Sequence[float]]:
+    """Every k-th point of a long curve, at most about `most`, and its last one."""
+    step = math.ceil(len(x) / most)
     keep = sorted({*range(0, len(x), step), len(x) - 1})
     return [x[i] for i in keep], [y[i] for i in keep]
 
@@ -171,6 +179,35 @@ def _common(texts: list[str]) -> int:
     )
 
 
+@dataclass(frozen=True)
+class DeltaSeries:
+    """One of the two Δ_m of rows.
+
+    Attributes:
+        key: in `RowResult.delta`.
+        heading: what it is.
+        limits: ends of its axis; equal for both series where they may be compared.
+    """
+
+    key: str
+    heading: str
+    limits: tuple[float, float]
+
+
+def delta_series(rows: list[RowResult]) -> tuple[list[DeltaSeries], bool]:
+    """The paper's Δ_m and ours, as far as there are any, and whether both may share an axis.
+
+    They may if all of ours are the paper's runs at tier full. On a dataset of the user's own there is no print.
+    """
+    tiers = {row.tier for row in rows if "own" in row.delta and row.tier}
+    comparable = tiers in ({"full"}, {"own"}) and not any(row.varied for row in rows)
+    why = "data read otherwise" if tiers == {"full"} else "synthetic scenes"
+    ours = "measured" if comparable else f"measured at {', '.join(sorted(tiers))}: {why}, not comparable"
+    found = {"paper": "printed in the paper"} | ({"own": ours} if tiers else {})
+    both = _limits(rows, list(found)) if comparable else None
+    return [DeltaSeries(key, text, both or _limits(rows, [key])) for key, text in found.items()], comparable
+
+
 def delta_bars(name: str, title: str, rows: list[RowResult]) -> Picture | None:
     """Δ_m per row: the paper's and ours. In two unrelated panels unless all of ours are the paper's runs at tier full.
 
@@ -180,22 +217,17 @@ def delta_bars(name: str, title: str, rows: list[RowResult]) -> Picture | None:
     rows = [row for row in rows if {"own", "paper"} & set(row.delta)]
     if not rows:
         return None
-    tiers = {row.tier for row in rows if "own" in row.delta and row.tier}
-    comparable = tiers == {"full"} and not any(row.varied for row in rows)
-    why = "data read otherwise" if tiers == {"full"} else "synthetic scenes"
-    ours_title = "measured" if comparable else f"measured at {', '.join(sorted(tiers))}: {why}, not comparable"
-    series = [("paper", "printed in the paper", "#52606d", "")]
-    if tiers:
-        series.append(("own", ours_title, COLOURS[0], "" if comparable else "////"))
+    series, comparable = delta_series(rows)
+    styles = {"paper": ("#52606d", ""), "own": (COLOURS[0], "" if comparable else "////")}
     height = 0.27 * len(rows) + 0.95
     figure = new_figure(8.4, height)
-    names = [f"{row.name}, not printed" if words.is_reading(row) else row.name for row in rows]
+    names = [f"{row.name}, not printed" if words.is_unprinted(row) else row.name for row in rows]
     label_room = min(0.34, 0.016 + 0.0085 * max(map(len, names)))
     figure.subplots_adjust(left=label_room, right=0.985, bottom=0.36 / height, top=1 - 0.55 / height, wspace=0.08)
-    limits = _limits(rows, [key for key, *_ in series]) if comparable else None
-    for i, (key, heading, colour, hatch) in enumerate(series):
+    for i, one in enumerate(series):
+        colour, hatch = styles[one.key]
         axes = figure.add_subplot(1, len(series), i + 1)
-        values = [row.delta.get(key, math.nan) for row in rows]
+        values = [row.delta.get(one.key, math.nan) for row in rows]
         axes.barh(
             range(len(rows)),
             values,
@@ -206,7 +238,7 @@ def delta_bars(name: str, title: str, rows: list[RowResult]) -> Picture | None:
             linewidth=0.8,
         )
         axes.axvline(0, color=INK, linewidth=0.8)
-        low, high = limits or _limits(rows, [key])
+        low, high = one.limits
         axes.set_xlim(low, high)
         for y, value in enumerate(values):
             if math.isfinite(value):
@@ -224,7 +256,7 @@ def delta_bars(name: str, title: str, rows: list[RowResult]) -> Picture | None:
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_yticks(range(len(rows)), [literal(name) for name in names] if i == 0 else [""] * len(rows))
         axes.tick_params(labelsize=7.5, colors=INK, length=0)
-        axes.set_title(heading, fontsize=8, loc="left", color=INK)
+        axes.set_title(one.heading, fontsize=8, loc="left", color=INK)
         axes.set_xlabel("Δ_m [%]", fontsize=7, color=INK, labelpad=1)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set_color(FAINT)

@@ -96,5 +96,5 @@ def _rows(panel: Panel, report: SessionResult | None) -> list[RowResult]:
     for line in panel.rows:
         row = measured.get(line.name, RowResult(line.name))
         lines.append(replace(row, origin=line.origin, printed=dict(line.cells)))
-        lines += [row for row in found if words.is_reading(row) and row.source == line.name and row.measured]
+        lines += [row for row in found if words.is_unprinted(row) and row.source == line.name and row.measured]
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,37 +28,55 @@ def indices(rows: list[RowResult], files: dict[str, RunFiles]) -> list[int]:
     return sorted({int(m.group(1)) for name in names if (m := re.match(r"(\d+)_", name))})
 
 
-def sheet(
-    name: str, title: str, index: int, rows: list[RowResult], files: dict[str, RunFiles], width: int
-) -> Picture | None:
-    """The sheet of one image.
+@dataclass(frozen=True)
+class Sheet:
+    """The files of one image.
+
+    Attributes:
+        index: position of the image in the evaluation split.
+        tasks: in the order of `ORDER`.
+        image: the input.
+        truth: task -> target.
+        rows: name of a row that has a prediction, and its predictions by task.
+    """
+
+    index: int
+    tasks: list[str]
+    image: Path | None
+    truth: dict[str, Path]
+    rows: list[tuple[str, dict[str, Path]]]
+
+
+def sheet(index: int, rows: list[RowResult], files: dict[str, RunFiles]) -> Sheet | None:
+    """The sheet of one image; a row without a picture of it is left out, None where no row has one."""
+    found = [(row, pictures) for row in rows if (pictures := _of_row(row, index, files))]
+    if not found:
+        return None
+    tasks = sorted(
+        {task for _, pictures in found for task in pictures},
+        key=lambda t: (ORDER.index(t) if t in ORDER else len(ORDER), t),
+    )
+    keys = [key for row, _ in found for key in row.runs if key in files]
+    truth = {task: path for task in tasks if (path := _first(files, keys, f"{index}_target_{task}.png"))}
+    image = _first(files, keys, f"{index}_image.png")
+    return Sheet(index, tasks, image, truth, [(row.name, pictures) for row, pictures in found])
+
+
+def picture(name: str, title: str, of: Sheet, width: int) -> Picture:
+    """A sheet as one picture.
 
     Args:
         name: file stem of the picture.
         title: the table's name.
-        index: position of the image in the evaluation split.
-        rows: the table's rows; a row without a picture of this image is left out.
-        files: run key -> files.
+        of: the sheet.
         width: pixels of a thumbnail.
-
-    Returns:
-        The sheet, None where no row has a prediction of this image.
     """
-    found = {id(row): _of_row(row, index, files) for row in rows}
-    rows = [row for row in rows if found[id(row)]]
-    known = {task for row in rows for task in found[id(row)]}
-    tasks = sorted(known, key=lambda t: (ORDER.index(t) if t in ORDER else len(ORDER), t))
-    if not tasks:
-        return None
-    keys = [key for row in rows for key in row.runs if key in files]
-    truth = {task: _first(files, keys, f"{index}_target_{task}.png") for task in tasks}
-    image = _first(files, keys, f"{index}_image.png")
-    lines: list[tuple[str, list[Path | None]]] = [("ground truth", [image, *(truth[t] for t in tasks)])]
-    lines += [(row.name, [None, *(found[id(row)].get(t) for t in tasks)]) for row in rows]
+    lines: list[tuple[str, list[Path | None]]] = [("ground truth", [of.image, *(of.truth.get(t) for t in of.tasks)])]
+    lines += [(row, [None, *(pictures.get(t) for t in of.tasks)]) for row, pictures in of.rows]
     return Picture(
         name,
-        f"{title}, image {index}: ground truth and {len(rows)} rows",
-        _montage(f"{title}, image {index}", tasks, lines, width),
+        f"{title}, image {of.index}: ground truth and {len(of.rows)} rows",
+        _montage(f"{title}, image {of.index}", of.tasks, lines, width),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from mtlrepro.report import words
+from mtlrepro.report import parts, words
 from mtlrepro.suite.results import VERDICTS, Check, RowResult, SessionResult
 
 DISCLAIMER = "No printed number of a paper was confirmed or refuted by this report"
@@ -51,7 +51,13 @@ def headline(result: SessionResult) -> Headline:
     counts = Counter(words.verdict(c) for c in checks)
     verdicts = {v: counts[v] for v in VERDICTS if counts[v]}
     return Headline(
-        [_statement(result, rows, checks), _tiers(result, rows), _verdicts(checks, verdicts), _work(result)],
+        [
+            _statement(result, rows, checks),
+            _tiers(result, rows),
+            _verdicts(checks, verdicts),
+            _work(result),
+            *parts.sentences(result),
+        ],
         verdicts,
         _matrix(checks),
         _not_run(result),
@@ -71,7 +77,7 @@ def _statement(result: SessionResult, rows: list[RowResult], checks: list[Check]
         claims = [c for c in checks if c.kind == "claim" and words.compared(c) and c.verdict in words.DECIDED]
         text = f"{words.plural(len(printed), 'printed figure')} compared at tier full: {_tally(printed)}"
         text += f"; {words.plural(len(claims), 'claim')} checked: {_tally(claims)}" if claims else ""
-        return f"{text}; not compared: rows whose data were read with {varied}." if varied else f"{text}."
+        return f"{text}; not compared: rows that were run with {varied}." if varied else f"{text}."
     resources = [c for c in checks if c.kind == "resource" and c.verdict in words.DECIDED]
     counted = [c for c in resources if c.tier == "conformance"]
     timed = [c for c in resources if c.tier != "conformance"]
@@ -84,7 +90,7 @@ def _statement(result: SessionResult, rows: list[RowResult], checks: list[Check]
         apart.append(f"{what} of time and memory that steps on synthetic scenes give as ratios ({_tally(timed)})")
     besides = f", apart from {' and '.join(apart)}" if apart else ""
     why = "nothing ran at tier full (the paper's dataset, model and recipe)"
-    why = f"what ran at tier full read its data with {varied}, which is another experiment" if varied else why
+    why = f"what ran at tier full was run with {varied}, which is another experiment" if varied else why
     return f"{DISCLAIMER}{besides}: {why}."
 
 
@@ -94,7 +100,7 @@ def _tally(checks: list[Check]) -> str:
 
 
 def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
-    printed = [row for row in rows if not words.is_reading(row)]
+    printed = [row for row in rows if not words.is_unprinted(row)]
     readings = [row for row in rows if words.is_reading(row)]
     own = [row for row in printed if not words.is_quoted(row)]
     parts = _served(own)
@@ -105,6 +111,9 @@ def _tiers(result: SessionResult, rows: list[RowResult]) -> str:
     both = sum(words.is_copied(row) and row.tier is not None for row in printed)
     are = f"{both} {'is' if both == 1 else 'are'}"
     text += f" Of those that ran, {are} quoted in print: no run is held to those figures." if both else ""
+    if users := [row for row in rows if words.is_users(row)]:
+        what = f"{words.plural(len(users), 'row')} of the user's own, which no paper prints"
+        text += f" Besides, {what}: {', '.join(_served(users))}."
     if not readings:
         return text
     what = f"{words.plural(len(readings), 'other reading')} of printed rows"
@@ -167,7 +176,7 @@ def _not_run(result: SessionResult) -> list[Group]:
     for table in result.tables:
         for row in table.rows:
             name = f"{words.title(table)}: {row.name}"
-            what = "other reading" if words.is_reading(row) else "row"
+            what = "other reading" if words.is_reading(row) else "own row" if words.is_users(row) else "row"
             if words.is_quoted(row):
                 add("row quoted", "copied by the authors from other work; the table's section names the source", name)
             elif row.tier is None:

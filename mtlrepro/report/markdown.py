@@ -42,6 +42,8 @@ def render_page_markdown(page: Page) -> str:
         lines += [escape(text), ""]
     for frame in page.frames:
         lines += [f"## {escape(frame.title)}", "", *_frame(frame.data)]
+    if page.panels:
+        lines.append(f"{words.plural(len(page.panels), 'panel')} of training curves in the HTML page.")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -67,7 +69,7 @@ def _opening(content: Content) -> list[str]:
 
 def _section(section: TableSection) -> list[str]:
     lines = [f"## {escape(section.title)}", "", escape(section.table.caption), "", *_figures(section)]
-    if not any(row.tier or row.measured for row in section.table.rows):  # nothing to read the print against
+    if not section.ran:  # nothing to read the print against
         return lines
     lines += [f"- {escape(statement)}" for statement in section.statements]
     lines += [""] if section.statements else []
@@ -77,13 +79,15 @@ def _section(section: TableSection) -> list[str]:
         lines += _picture(picture) + ([escape(note), ""] if note else [])
     for picture in section.gallery:
         lines += _picture(picture)
-    return lines + ([escape(section.gallery_note), ""] if section.gallery_note else [])
+    for note in filter(None, (section.gallery_note, section.left_out)):
+        lines += [escape(note), ""]
+    return lines
 
 
 def _figures(section: TableSection) -> list[str]:
     """Printed and measured figures one under the other: side by side they would not fit a terminal."""
     lines = []
-    there = [not words.is_reading(row) for row in section.table.rows]
+    there = [not words.is_unprinted(row) for row in section.table.rows]
     if any(there) and not words.is_own(section.table):
         printed = section.printed.copy()
         printed.insert(1, "Evidence", section.evidence)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from mtlrepro.report.curves import Panel
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,13 @@ class Frame:
 
 @dataclass
 class Page:
-    """A page beside the report: a title, some sentences, titled tables. Markdown and HTML render the same."""
+    """A page beside the report: a title, some sentences, titled tables. Markdown and HTML render the same.
+
+    Attributes:
+        panels: curves below the tables, in HTML alone.
+    """
 
     title: str
     lead: list[str]
     frames: list[Frame]
+    panels: list[Panel] = field(default_factory=list)

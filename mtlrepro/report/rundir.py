@@ -24,6 +24,10 @@ class RunFiles:
         weighting: name of the loss weighting; empty where the weights of the tasks are fixed.
         weightings: (finished epochs, series -> task -> value) of a loss weighting that changes, in order.
         result: `result.json`, empty if it cannot be read.
+        spec: what was trained, as `spec.json` has it; empty if it cannot be read.
+        needs: keys of the runs that it started from.
+        environment: `env.json`: machine and versions; empty if it cannot be read.
+        checkpoint: bytes of its checkpoint, 0 without one.
         pictures: file name -> path of its PNG pictures.
         problems: what is missing or damaged, as sentences.
     """
@@ -35,6 +39,10 @@ class RunFiles:
     weighting: str = ""
     weightings: list[tuple[int, dict[str, dict[str, float]]]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+    needs: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    checkpoint: int = 0
     pictures: dict[str, Path] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -60,9 +68,14 @@ def read_run(directory: Path) -> RunFiles:
         return run
     _read_lines(run)
     run.result = _read_object(run, "result.json")
-    objective = _object(_object(_read_object(run, "spec.json"), "spec"), "objective")
-    name = str(_object(objective, "weighting").get("name", _FIXED))
+    declared = _read_object(run, "spec.json")
+    run.spec = _object(declared, "spec")
+    needs = declared.get("needs")
+    run.needs = [str(key) for key in needs] if isinstance(needs, list) else []
+    name = str(_object(_object(run.spec, "objective"), "weighting").get("name", _FIXED))
     run.weighting = "" if name == _FIXED else name
+    run.environment = {str(k): str(v) for k, v in _read_object(run, "env.json").items()}
+    run.checkpoint = _size(directory / "checkpoint.safetensors")
     run.pictures = {p.name: p for p in sorted((directory / "pictures").glob("*.png"))}
     if not run.pictures:
         run.problems.append("there are no pictures")
@@ -78,6 +91,13 @@ def _read_object(run: RunFiles, name: str) -> dict[str, Any]:
     except (OSError, ValueError):
         run.problems.append(f"{name} cannot be read")
     return {}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _object(value: dict[str, Any], key: str) -> dict[str, Any]:

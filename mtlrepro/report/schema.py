@@ -15,6 +15,7 @@ from mtlrepro.suite.results import (
     VERDICTS,
     Check,
     ColumnInfo,
+    Part,
     RowResult,
     RunInfo,
     SessionResult,
@@ -32,6 +33,7 @@ CLASSES: tuple[Any, ...] = (
     Finding,
     Item,
     RunInfo,
+    Part,
 )
 
 _HEAD = f"""# The JSON report

@@ -38,7 +38,7 @@ def evidence(row: RowResult) -> str:
 
 def named(row: RowResult) -> Any:
     """A row's name; below it what it is, if it is not printed."""
-    return Cell(row.name, words.mark(row)) if words.is_reading(row) else row.name
+    return Cell(row.name, words.mark(row)) if words.is_unprinted(row) else row.name
 
 
 def printed_figures(table: TableResult) -> pd.DataFrame:
@@ -84,7 +84,8 @@ def _measured(table: TableResult, row: RowResult, index: int, tier: str) -> Any:
     check = words.check_of(row, column)
     if check is None or not words.compared(check) or check.verdict not in words.DECIDED:
         return text
-    return Cell(text, difference(check), ((check.verdict, check.verdict),))
+    band = "" if check.band is None else f", band ± {words.number(check.band)}"
+    return Cell(text, f"{difference(check)}{band}", ((check.verdict, check.verdict),))
 
 
 def _figure(row: RowResult, column: ColumnInfo, value: Value, digits: int | None) -> str:
@@ -116,7 +117,7 @@ def row_checks(row: RowResult) -> Cell:
 def comparisons(table: TableResult) -> pd.DataFrame:
     """Every printed cell in long form. Difference, band and verdict stay empty where nothing was compared."""
     lines = []
-    for row in (row for row in table.rows if not words.is_reading(row)):
+    for row in (row for row in table.rows if not words.is_unprinted(row)):
         for column in table.columns:
             check, value = words.check_of(row, column), row.measured.get(column.key)
             if column.key not in row.printed and check is None and value is None:
@@ -239,6 +240,9 @@ _RESOURCES = {  # key -> (heading, factor, decimals, compared with the baseline 
     "images_per_s": ("Images/s", 1.0, 1, False),
     "train_s": ("Training [h]", 1 / 3600, 2, True),
     "vram_bytes": ("VRAM [GiB]", 2.0**-30, 2, True),
+    "vram_reserved_bytes": ("VRAM reserved [GiB]", 2.0**-30, 2, True),
+    "process_used_bytes": ("VRAM of the process [GiB]", 2.0**-30, 2, False),
+    "device_used_bytes": ("VRAM in use on the device [GiB]", 2.0**-30, 2, False),
 }
 
 

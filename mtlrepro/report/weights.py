@@ -18,7 +18,7 @@ FAR = 2.0
 """First values that are so many times as large as all later ones would flatten these on a linear axis."""
 
 Line = tuple[str, Sequence[int], Sequence[float]]
-Panel = tuple[str, str, list[Line]]
+WeightPanel = tuple[str, str, list[Line]]
 
 
 def weights(name: str, title: str, rows: list[RowResult], files: dict[str, RunFiles]) -> Picture | None:
@@ -36,7 +36,7 @@ def weights(name: str, title: str, rows: list[RowResult], files: dict[str, RunFi
     Returns:
         The figure, None where no row's weights change.
     """
-    panels = [panel for row in rows if (panel := _panel(row, files))]
+    panels = weight_panels(rows, files)
     if not panels:
         return None
     present = {task for _, _, lines in panels for task, _, _ in lines}
@@ -53,7 +53,12 @@ def weights(name: str, title: str, rows: list[RowResult], files: dict[str, RunFi
     return Picture(name, f"{title}: weights of the tasks over epochs, {said}", to_png(figure))
 
 
-def _panel(row: RowResult, files: dict[str, RunFiles]) -> Panel | None:
+def weight_panels(rows: list[RowResult], files: dict[str, RunFiles]) -> list[WeightPanel]:
+    """What `weights` draws: row, name of the series, (task, finished epochs, values) of each task and run."""
+    return [panel for row in rows if (panel := _panel(row, files))]
+
+
+def _panel(row: RowResult, files: dict[str, RunFiles]) -> WeightPanel | None:
     logs = [files[key].weightings for key in row.runs if key in files]
     logged = {series for log in logs for _, figures in log for series in figures}
     for series in SERIES:
@@ -92,7 +97,7 @@ def _draw(axes: Any, lines: list[Line]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _limit(drawn: list[Any], panels: list[Panel]) -> None:
+def _limit(drawn: list[Any], panels: list[WeightPanel]) -> None:
     """One y axis for all these panels; logarithmic above what follows the first epoch where that lies far below it.
 
     LPS starts with inverse shares of the losses, which may be ten times its later priorities.

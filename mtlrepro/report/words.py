@@ -95,8 +95,18 @@ def is_quoted(row: RowResult) -> bool:
 
 
 def is_reading(row: RowResult) -> bool:
-    """True for a row that is not printed: another reading of a printed row."""
+    """True for another reading of a printed row."""
     return row.origin == "reading"
+
+
+def is_users(row: RowResult) -> bool:
+    """True for a user's own method in place of a printed row."""
+    return row.origin == "own"
+
+
+def is_unprinted(row: RowResult) -> bool:
+    """True for a row that no paper prints: another reading of a printed row, or a user's own method."""
+    return is_reading(row) or is_users(row)
 
 
 def is_counted(row: RowResult) -> bool:
@@ -106,9 +116,9 @@ def is_counted(row: RowResult) -> bool:
 
 def mark(row: RowResult) -> str:
     """What a row that is not printed is; "" for a printed one."""
-    if not is_reading(row):
+    if not is_unprinted(row):
         return ""
-    return f"another reading of {row.source}, not printed"
+    return f"{'own method, like' if is_users(row) else 'another reading of'} {row.source}, not printed"
 
 
 def is_delta(column: ColumnInfo) -> bool:

@@ -14,6 +14,7 @@ from mtlrepro.expected.panel import Located, Panel, trained
 from mtlrepro.expected.schema import COUNTED, TIMED, Column, PrintedRow
 from mtlrepro.expected.spread import printed_spread
 from mtlrepro.metrics.delta import delta_m
+from mtlrepro.profiling.speed import PRINTED_MEMORY
 from mtlrepro.spec import RunSpec
 from mtlrepro.suite import stats
 from mtlrepro.suite.figures import better, figures_of, protocol_of
@@ -30,7 +31,7 @@ TIMING_TIERS = ("bench", "full")
 """Tiers that train the paper's exact model on a GPU, so that its time and memory are measured."""
 
 
-READ_WITH = "read with"
+RUN_WITH = "run with"
 """Begins what is said of data that were read otherwise than declared."""
 
 
@@ -69,25 +70,33 @@ class RowEvidence:
                         series[metric] = [figures[key] for figures in chosen if key in figures]
         return series
 
-    def timed(self) -> dict[str, float]:
+    def speeds(self) -> list[list[dict[str, float]]]:
+        """What steps cost, by spec and seed, from a tier and a machine that measure it; else empty."""
+        found = [[r["speed"] for r in by_seed] for _, by_seed in self.by_spec()]
+        measured = self.service.tier in TIMING_TIERS and all("vram_bytes" in s for group in found for s in group)
+        return found if measured else []
+
+    def timed(self, memory: str = "vram_bytes") -> dict[str, float]:
         """Seconds of the row's printed training and bytes of memory, from steps on a GPU; empty without them.
 
         The seconds are those of all optimizer steps and of a forward pass over the test set after every epoch,
         without loading. A smoke twin's steps are not the paper's model's.
+
+        Args:
+            memory: which figure of `mtlrepro.profiling.speed.MEMORY` the bytes are.
         """
-        tier = self.service.tier
-        speeds = [[r["speed"] for r in by_seed] for _, by_seed in self.by_spec() if tier in TIMING_TIERS]
-        if not speeds or not all("vram_bytes" in s for group in speeds for s in group):
+        speeds = self.speeds()
+        if not speeds:
             return {}
-        memory = {"vram": max(s["vram_bytes"] for group in speeds for s in group)}
+        used = {"vram": max(s[memory] for group in speeds for s in group)}
         seconds = 0.0
         for spec, group in zip(self.row.specs, speeds, strict=True):
             length = training_length(spec, self.row.epochs)
             if length is None:
-                return memory
+                return used
             steps, images = length
             seconds += sum(steps * s["step_ms"] + images * s["forward_ms"] for s in group) / (1e3 * len(group))
-        return {**memory, "train_time": seconds}
+        return {**used, "train_time": seconds}
 
 
 @dataclass
@@ -112,6 +121,12 @@ class Evidence:
         """What is printed."""
         return self.bound.expected
 
+    @cached_property
+    def memory(self) -> str:
+        """The memory figure that is compared: the first of `PRINTED_MEMORY` that every timed row has."""
+        known = [s for row in self.rows.values() for group in row.speeds() for s in group]
+        return next((name for name in PRINTED_MEMORY if known and all(name in s for s in known)), "vram_bytes")
+
     def at(self, panel: str) -> Evidence | None:
         """The evidence of a panel of this table, by its key; None where none of its rows was selected."""
         return self if panel == self.panel.key else self.siblings.get(panel)
@@ -122,18 +137,18 @@ class Evidence:
             costs = self.rows[name].costs
             return Value(sum(c[column.metric] for c in costs) * column.scale) if costs else None
         if column.metric in TIMED:
-            amount = self.rows[name].timed().get(column.metric)
+            amount = self.rows[name].timed(self.memory).get(column.metric)
             return None if amount is None else Value(amount * column.scale)
         series = self.column_series(name, column)
         return value_of(series) if series else None
 
     def another(self, name: str, column: Column) -> str:
-        """Why a figure is not of the printed experiment: how its data were read, or those of its reference."""
+        """Why a figure is not of the printed experiment: how it was run, or its reference."""
         place = own_reference(self.bound, name, column) if column.over else None
         there = self.at(place[0]) if place else None
         rows = [self.rows[name], *([there.rows[place[1]]] if place and there and place[1] in there.rows else [])]
         varied = next((row.service.varied for row in rows if row.service.varied), "")
-        return f"{READ_WITH} {varied}: another experiment than the printed one" if varied else ""
+        return f"{RUN_WITH} {varied}: another experiment than the printed one" if varied else ""
 
     def measured(self, name: str, column: Column) -> Value | None:
         """As `value`, but a resource relative to the baseline row where the paper prints it so."""

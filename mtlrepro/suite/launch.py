@@ -11,7 +11,6 @@ import os
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +22,8 @@ from mtlrepro.errors import ReproError, TrainingError
 from mtlrepro.expected.schema import COUNTED
 from mtlrepro.files import read_json, write_json
 from mtlrepro.spec import ModelSpec, RunSpec
+from mtlrepro.suite.failure import told
+from mtlrepro.suite.states import ProgressNote
 from mtlrepro.suite.store import Run, Store
 
 Event = dict[str, Any]
@@ -46,7 +47,8 @@ class RunJob:
 
     def execute(self, report: Callable[[Event], None], wait: bool) -> dict[str, Any] | None:
         """{"record", "reused"}; None if somebody else is at it and `wait` is off."""
-        from mtlrepro.engine.run import Machine, execute  # torch is imported only where work is done
+        from mtlrepro.engine.run import Machine  # torch is imported only where work is done
+        from mtlrepro.suite.team import execute
 
         for need in self.needs:  # in the pool they were submitted before, so this mostly waits for another worker
             if replace(need, device=self.device).execute(report, wait) is None:
@@ -56,7 +58,10 @@ class RunJob:
         label = {"label": f"{self.run.spec.label} seed {self.run.seed}", "key": self.key}
         machine = Machine(self.device, self.data_root, workers=_loader_workers(self.device), cache=self.runs / "cache")
 
+        note = ProgressNote(store.directory(self.run))
+
         def progress(event: Event) -> None:
+            note(event)
             report({**label, **event})
 
         outcome = store.ensure(
@@ -71,12 +76,12 @@ class RunJob:
 
 
 def _loader_workers(device: str) -> int:
-    """Loader processes of a run: a GPU is fed by its share of the cores, a CPU run keeps to its own."""
+    """Loader processes of a run: a GPU is fed by its share of the cores lent to us, a CPU run keeps to its own."""
     if device == "cpu":
         return 0
     import torch
 
-    return max(1, min(8, (os.cpu_count() or 1) // torch.cuda.device_count()))
+    return max(1, min(8, len(os.sched_getaffinity(0)) // torch.cuda.device_count()))
 
 
 @dataclass(frozen=True)
@@ -136,9 +141,7 @@ def outcome_of(job: Job, report: Callable[[Event], None], wait: bool) -> dict[st
     except ReproError:
         raise
     except Exception as error:
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        mend = "Look there: it is a value of the spec that nobody checked, or a fault of the program"
-        raise TrainingError(f"{type(error).__name__}: {error}", file=f"{at.filename}:{at.lineno}", mend=mend) from error
+        raise told(error) from error
 
 
 class Launcher(Protocol):

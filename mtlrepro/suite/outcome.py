@@ -39,7 +39,8 @@ def outcome(row: Row, result: RowResult, claims: list[Check], strict: bool = Fal
         return Outcome([f"not served: {result.not_run}"])
     if all(c.verdict in GREY for c in checks):  # nothing was held to anything: that is not green
         reasons = sorted({f"{c.verdict}: {c.reason}" for c in checks if c.reason})
-        nothing = f"another reading of {row.reading_of!r}, which is not printed" if row.reading_of else "no figure"
+        reading = f"another reading of {row.reading_of!r}, which is not printed" if row.reading_of else "no figure"
+        nothing = row.own or reading
         what = "counted, not trained" if row.counted else "nothing was decided"
         return Outcome([], f"{what}: {'; '.join(reasons) or nothing}")
     fine = GREEN | GREY if strict else GREEN | GREY | {"IMPROVED"}

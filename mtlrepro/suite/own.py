@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from mtlrepro.data import dataset_info
 from mtlrepro.data.partial import SETTINGS
-from mtlrepro.data.sample import DatasetInfo
-from mtlrepro.engine.optim import build_optimizer
-from mtlrepro.errors import ReproError, SpecError, unknown
+from mtlrepro.errors import SpecError, unknown
 from mtlrepro.expected.panel import Panel
 from mtlrepro.expected.schema import Column, Place, PrintedRow, PrintedTable
 from mtlrepro.expected.tolerances import Tolerances
-from mtlrepro.models import MODELS, build_model, check_weights
-from mtlrepro.objectives import OBJECTIVES, attached_objective
+from mtlrepro.models import MODELS, has_front_end
+from mtlrepro.objectives import OBJECTIVES
 from mtlrepro.objectives.weighting import WEIGHTINGS
+from mtlrepro.plugins import absolute
 from mtlrepro.registry import option_names
 from mtlrepro.spec import DataSpec, ModelSpec, ObjectiveSpec, Options, Recipe, RunSpec, WeightingSpec, options
 from mtlrepro.suite.figures import main_figure
 from mtlrepro.suite.table import BoundTable, Row, Table
+from mtlrepro.suite.trial import try_rows
 from mtlrepro.tasks import make_tasks
 from mtlrepro.tasks.base import Task
 
@@ -31,8 +28,6 @@ BASELINE = "stl"
 FLAG = "--objective-option"
 PLAIN = ("supervised", "partial")
 """Objectives of task losses alone, on full and on partial labels."""
-FITS_ALL = 32
-"""Sides of images that are multiples of this fit every network."""
 WEIGHTING, WEIGHTING_FLAG = "--weighting", "--weighting-option"
 
 
@@ -94,7 +89,7 @@ def compare(c: Comparison) -> BoundTable:
         DataError: the description is missing or wrong.
         MissingExtra: the backbone needs an optional dependency that is not installed.
     """
-    dataset = str(Path(c.dataset).resolve()) if c.dataset.endswith(".toml") else c.dataset
+    dataset = str(Path(c.dataset).resolve()) if c.dataset.endswith(".toml") else absolute(c.dataset)
     info = dataset_info(dataset)
     main = tuple(dict.fromkeys(c.tasks)) or info.tasks
     for task in main + c.aux:
@@ -134,7 +129,7 @@ def compare(c: Comparison) -> BoundTable:
         needs: tuple[RunSpec, ...] = (),
         start: bool = False,
     ) -> RunSpec:
-        aux = tuple(dict.fromkeys(main + c.aux)) if MODELS[arch].front_end else ()
+        aux = tuple(dict.fromkeys(main + c.aux)) if has_front_end(MODELS[arch]) else ()
         weights = tuple((t, w) for t, w in options(**dict(c.loss_weights)) if t in group + aux)
         model = ModelSpec(arch, c.backbone, group, aux, c.weights)
         settings = _those(c.objective_options, option_names(OBJECTIVES[objective]))
@@ -170,7 +165,7 @@ def compare(c: Comparison) -> BoundTable:
     columns.append(
         Column("delta", "Δ_m % ↑", "delta_m", "delta_m@1", "%", "higher", over=tuple(col.metric for col in columns))
     )
-    _try(table.rows, info)
+    try_rows(table.rows)
     height, width = c.size
     labels = "" if c.labels == "full" else f", {c.labels}"
     under = "" if weightings == ("fixed",) else f", loss weighting {' or '.join(weightings)}"
@@ -192,8 +187,10 @@ def compare(c: Comparison) -> BoundTable:
 
 
 def _parts(method: str) -> tuple[str, str]:
-    arch, _, objective = method.partition("/")
-    return arch, objective or "supervised"
+    """Architecture and objective; slashes in the path of a file that holds an architecture are none between them."""
+    file, found, rest = method.partition(".py:")
+    arch, _, objective = rest.partition("/") if found else method.partition("/")
+    return absolute(f"{file}{found}{arch}" if found else arch), absolute(objective) or "supervised"
 
 
 def _single(arch: str) -> bool:
@@ -212,39 +209,6 @@ def _known(chosen: Options, offered: set[str], kind: str, flag: str, mend: str) 
             raise SpecError(f"{name!r}: no chosen {kind} has any setting", field=flag, mend=mend)
         if name not in offered:
             raise unknown(f"setting of these {kind}s", name, offered, field=flag)
-
-
-def _try(rows: Sequence[Row], info: DatasetInfo) -> None:
-    """Build what the runs of these rows are of, without content; raises for the first that refuses something."""
-    first: dict[RunSpec, str] = {}
-    for row in rows:
-        for spec in (each for run in row.specs for each in (*run.needs, run)):
-            first.setdefault(spec, row.name)
-    for spec, name in first.items():
-        try:
-            _build(spec, info)
-        except ReproError as error:
-            field = f"{name}: {error.field}" if error.field else name
-            raise type(error)(error.problem, file=error.file, field=field, mend=error.mend) from error
-
-
-def _build(spec: RunSpec, info: DatasetInfo) -> None:
-    """A run's network, objective, weighting and optimizer on the meta device, without content.
-
-    Whether a network takes images of odd sizes is told by a prediction alone.
-    """
-    check_weights(spec.model)
-    tasks = make_tasks(spec.tasks, info, spec.objective.losses)
-    channels = {name: task.channels for name, task in tasks.items()}
-    bare = replace(spec, model=replace(spec.model, weights=None))
-    with torch.device("meta"):
-        model: Any = build_model(bare.model, channels, spec.data.size).eval()
-        objective = attached_objective(bare, tasks, model)
-        image = torch.empty(1, 3, *spec.data.size)
-    build_optimizer(model, objective, spec.recipe)
-    if any(side % FITS_ALL for side in spec.data.size):
-        with torch.no_grad():
-            model(image)
 
 
 def _column(name: str, task: Task) -> Column:

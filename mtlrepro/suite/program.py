@@ -1,15 +1,14 @@
 """Digest of the program files that can affect a run: the import closure of what its spec names.
 
 Changing MTI-Net re-runs MTI-Net's runs, changing the training loop re-runs everything, changing the report
-re-runs nothing.
+re-runs nothing. Changing a plugin re-runs what it has part in; which plugins are installed changes nothing.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.util
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -19,12 +18,12 @@ from mtlrepro.models import BACKBONES, MODELS
 from mtlrepro.objectives import OBJECTIVES
 from mtlrepro.objectives.weighting import WEIGHTINGS
 from mtlrepro.spec import ModelSpec, RunSpec, digest
+from mtlrepro.suite.sources import PACKAGE, imported, sources
 from mtlrepro.tasks import TASKS, make_tasks
 
-PACKAGE = "mtlrepro"
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = "mtlrepro.engine.run"
-NEUTRAL = frozenset({"mtlrepro.errors", "mtlrepro.engine.environment", "mtlrepro.files"})
+NEUTRAL = frozenset({"mtlrepro.errors", "mtlrepro.engine.environment", "mtlrepro.files", "mtlrepro.plugins"})
 """Modules a run imports that cannot change its numbers: messages, provenance, bookkeeping."""
 
 
@@ -41,12 +40,12 @@ def program_digest(spec: RunSpec) -> str:
     datasets = (spec.data.name, spec.data.extra.name, spec.data.val_name)
     named += [TASKS.target(t) for t in (*spec.tasks, *_beside(spec))]
     named += [data.target(name) for name in datasets if name not in ("", UNLABELLED)]
-    return _digest(frozenset({ENGINE, *(t.partition(":")[0] for t in named)}))
+    return _of_targets([f"{ENGINE}:execute", *named])
 
 
 def model_digest(spec: ModelSpec) -> str:
     """Hex digest of the source files behind an architecture and its cost."""
-    return _digest(frozenset({"mtlrepro.profiling.cost", *(t.partition(":")[0] for t in _model_targets(spec))}))
+    return _of_targets(["mtlrepro.profiling.cost:model_cost", *_model_targets(spec)])
 
 
 def _beside(spec: RunSpec) -> tuple[str, ...]:
@@ -85,6 +84,20 @@ def _file_digest(file: Path, mtime_ns: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
+def _of_targets(targets: Iterable[str]) -> str:
+    """Digest of the modules behind `"module:attribute"` targets, those of plugins included."""
+    modules = dict.fromkeys(t.rpartition(":")[0] for t in targets if t.startswith(f"{PACKAGE}."))
+    own: set[tuple[str, str]] = set()  # pairs: files in two folders may have one name
+    for target in (t for t in targets if not t.startswith(f"{PACKAGE}.")):
+        files, names = sources(target)
+        own |= {(name, hashlib.sha256(content).hexdigest()) for name, content in files.items()}
+        modules |= dict.fromkeys(name for name in names if name.startswith(f"{PACKAGE}.") and _exists(name))
+    built_in = _digest(frozenset(modules))
+    if not own:
+        return built_in
+    return digest([built_in, sorted(own)])
+
+
 @cache
 def _digest(entries: frozenset[str]) -> str:
     sha = hashlib.sha256()
@@ -111,19 +124,10 @@ def closure(entries: frozenset[str]) -> set[str]:
 def imports(name: str) -> tuple[str, ...]:
     """Modules of the package that a module imports, wherever in its file the import stands, and its packages."""
     found = {".".join(name.split(".")[:i]) for i in range(2, name.count(".") + 1)}
-    for node in ast.walk(ast.parse(_source(name).read_text())):
-        if isinstance(node, ast.Import):
-            found |= {a.name for a in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            module = _absolute(name, node)
-            found |= {module} | {f"{module}.{a.name}" for a in node.names}
+    source = _source(name)
+    package = name if source.name == "__init__.py" else name.rpartition(".")[0]
+    found |= set(imported(source.read_text(), package))
     return tuple(sorted(f for f in found if f.startswith(f"{PACKAGE}.") and _exists(f)))
-
-
-def _absolute(name: str, node: ast.ImportFrom) -> str:
-    """The module that `from ... import` names inside module `name`, relative imports resolved."""
-    package = name if _source(name).name == "__init__.py" else name.rpartition(".")[0]
-    return importlib.util.resolve_name("." * node.level + (node.module or ""), package)
 
 
 def _exists(name: str) -> bool:

@@ -114,11 +114,11 @@ def update(tables: Sequence[BoundTable], finished: Iterable[Finished], folder: P
     Raises:
         StoreError: a spec has fewer seeds here than it was recorded with; nothing is written then.
     """
-    wanted = _wanted(tables)
+    judged = wanted(tables)
     groups: dict[tuple[str, str, str], dict[str, list[Finished]]] = {}
     for run in finished:
         place = (run.machine, run.run.tier, run.run.spec.hash())
-        if place[1:] in wanted and _sound(run, wanted[place[1:]]) and run.run.program == program_digest(run.run.spec):
+        if place[1:] in judged and _sound(run, judged[place[1:]]) and run.run.program == program_digest(run.run.spec):
             made_with = digest([run.environment, run.run.data, run.run.weights])
             groups.setdefault(place, {}).setdefault(made_with, []).append(run)
     files: dict[Path, dict[str, dict[str, Any]]] = {}
@@ -130,7 +130,7 @@ def update(tables: Sequence[BoundTable], finished: Iterable[Finished], folder: P
         provenance = _provenance(runs, command)
         mark = digest(provenance, length=8)
         marks.setdefault(path, {})[mark] = provenance
-        files.setdefault(path, {})[key] = {**_figures(runs, wanted[tier, key]), "provenance": mark}
+        files.setdefault(path, {})[key] = {**_figures(runs, judged[tier, key]), "provenance": mark}
     known_files = {p: _read(p) if p.exists() else {"runs": {}, "provenance": {}} for p in files}
     for path, runs_of in files.items():
         for key, entry in runs_of.items():
@@ -152,16 +152,16 @@ def _seeds(entry: dict[str, Any]) -> int:
     return max((len(v) for v in entry.get("metrics", {}).values()), default=0)
 
 
-def _wanted(tables: Sequence[BoundTable]) -> dict[tuple[str, str], set[str]]:
-    """(tier, hash of the tier's twin) -> figures that rows with that spec print."""
-    wanted: dict[tuple[str, str], set[str]] = {}
+def wanted(tables: Sequence[BoundTable]) -> dict[tuple[str, str], set[str]]:
+    """(tier, hash of the tier's twin) -> figures that rows with that spec print, as records name them."""
+    found: dict[tuple[str, str], set[str]] = {}
     for bound in tables:
         for row in (row for row in bound.rows if not row.counted):
             figures = {record_key(row.view, m, protocol) for m, protocol in figures_of(bound.expected).items()}
             for spec in row.specs:
                 for tier in TRAINED_TIERS:
-                    wanted.setdefault((tier, TWINS[tier](spec).hash()), set()).update(figures)
-    return wanted
+                    found.setdefault((tier, TWINS[tier](spec).hash()), set()).update(figures)
+    return found
 
 
 def _sound(run: Finished, figures: set[str]) -> bool:

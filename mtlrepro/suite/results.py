@@ -24,8 +24,9 @@ TIERS = (CONFORMANCE, "rehearsal", "smoke", "bench", "full", "own")
 VERDICTS = ("PASS", "XFAIL", "IMPROVED", "FAIL", "ERROR", "MISSING", "SKIPPED", "QUOTED")
 """Every verdict a check can have; only PASS and XFAIL are green, QUOTED and SKIPPED are grey."""
 
-ORIGINS = ("run", "quoted", "reading")
-"""Where a row is from: the authors ran it, they copied it from other work, or it is not printed at all."""
+ORIGINS = ("run", "quoted", "reading", "own")
+"""Where a row is from: the authors ran it, they copied it from other work, or it is not printed at all: another reading
+of a printed row, or a user's own method in its place."""
 
 GREEN = frozenset({"PASS", "XFAIL"})
 GREY = frozenset({"QUOTED", "SKIPPED"})
@@ -115,15 +116,16 @@ class RowResult:
     Attributes:
         name: the row's name in the paper; of another reading of a printed row the name that the suite gives it.
         origin: one of `ORIGINS`: "run", or "quoted", which may have been run here, too; "reading" for a row that is
-            not printed: another reading of the row that `source` names.
-        source: what a quoted row's figures were copied from, or the printed row that this is another reading of.
+            not printed: another reading of the row that `source` names; "own" for a user's own method in place of it.
+        source: what a quoted row's figures were copied from, or the printed row that this is another reading of, or
+            stands in the place of.
         tier: tier that served the row's trained figures, None if nothing could be trained; "conformance" where nothing
             had to be, since parameters and MACs are all that was asked of the row.
         runs: keys of the runs behind it (directory names in the run store), seeds included.
         view: which of the runs' predictions the row reads ("final", "scale_0", "initial" ...), as in picture names.
-        printed: column key -> printed string; empty for another reading of a printed row.
-        beside: column key -> printed string of the row that it is another reading of, wherever the measured figure is
-            of the same kind and can be read beside it; no figure of this row is held to it.
+        printed: column key -> printed string; empty for a row that is not printed.
+        beside: column key -> printed string of the row that `source` names, of one that is not printed, wherever the
+            measured figure is of the same kind and can be read beside it; no figure of this row is held to it.
         measured: column key -> figure in the column's unit; absent where nothing was measured.
         metrics: metric id ("semseg.miou", "depth.rmse" ...) -> figure in the metric's own unit, all of them; by the
             protocol of the table's column where there is one, else by the task's usual one.
@@ -139,8 +141,8 @@ class RowResult:
         checks: comparisons made for this row.
         reused: True if every run was found in the store.
         not_run: why a stronger tier (or anything at all) was not run; empty if nothing is missing.
-        varied: settings of datasets that the user chose in place of the declared ones, such as "policy=disjoint in
-            place of released"; its trained figures and claims are then not held against the print.
+        varied: what the user chose in place of what is declared, such as "policy=disjoint in place of released" or
+            "precision=fast in place of paper"; its trained figures and claims are then not held against the print.
     """
 
     name: str
@@ -224,6 +226,27 @@ class RunInfo:
 
 
 @dataclass
+class Part:
+    """A session whose report was merged into another one.
+
+    Attributes:
+        name: how the report calls it: its shard, else the file that it was read from.
+        shard: which part of the rows it ran, as "K/N"; empty for all that were selected.
+        command: the command line that produced it.
+        created: ISO 8601 time, UTC.
+        seconds: wall time of the session.
+        environment: as in `SessionResult`.
+    """
+
+    name: str
+    shard: str
+    command: str
+    created: str
+    seconds: float
+    environment: dict[str, str]
+
+
+@dataclass
 class SessionResult:
     """Everything a session concluded (the JSON report).
 
@@ -236,6 +259,9 @@ class SessionResult:
         tables: in the order they ran.
         runs: every run used, once.
         schema_version: version of this schema.
+        shard: which part of the selected rows the session ran, as "K/N"; empty for all of them.
+        parts: the sessions that a merged report consists of; its time is then the sum of theirs, and where their
+            environments differ each value is given with the sessions that have it.
     """
 
     command: str
@@ -246,6 +272,8 @@ class SessionResult:
     tables: list[TableResult]
     runs: list[RunInfo]
     schema_version: int = SCHEMA_VERSION
+    shard: str = ""
+    parts: list[Part] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-serialisable dict."""

@@ -19,12 +19,15 @@ from mtlrepro.expected.schema import COUNTED
 from mtlrepro.spec import DataSpec, RunSpec, digest
 from mtlrepro.suite import recorded, variants
 from mtlrepro.suite.evidence import Evidence, RowEvidence, own_reference
+from mtlrepro.suite.execution import DECLARED, Execution
 from mtlrepro.suite.judge import adjust_together, judge_table
 from mtlrepro.suite.launch import CostJob, Event, Job, Launcher, Pool, RunJob
+from mtlrepro.suite.lock import Lock
 from mtlrepro.suite.machine import machine
 from mtlrepro.suite.outcome import Outcome, outcome
 from mtlrepro.suite.program import model_digest, program_digest, weights_digest
 from mtlrepro.suite.results import CONFORMANCE, RunInfo, SessionResult, TableResult
+from mtlrepro.suite.states import announce
 from mtlrepro.suite.store import Run, Store
 from mtlrepro.suite.table import BoundTable, Row
 from mtlrepro.suite.tiers import TRAINED_TIERS, Capacity, Service, datasets, serve
@@ -40,7 +43,7 @@ MANIFESTS = "cache/manifests"
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can set (`--tier --seeds --data-root --runs --report --strict --data-option`).
+    """What a user can set (`--tier --seeds --data-root --runs --report --strict --data-option --precision --sync-bn`).
 
     Attributes:
         tier: "auto" or one of `TRAINED_TIERS`; `OWN_TIER` runs specs as they are.
@@ -51,6 +54,7 @@ class Options:
         strict: a figure outside its band on the good side fails its row too.
         data_options: (name, value) pairs that datasets are read with in place of what rows declare
             (`mtlrepro.suite.variants`).
+        execution: how runs are executed where that is not as declared.
     """
 
     tier: str = "auto"
@@ -60,6 +64,7 @@ class Options:
     data_root: Path | None = None
     strict: bool = False
     data_options: tuple[tuple[str, Any], ...] = ()
+    execution: Execution = DECLARED
 
     def __post_init__(self) -> None:
         if self.tier not in ("auto", OWN_TIER, *TRAINED_TIERS):
@@ -106,6 +111,7 @@ class Session:
         self._run_infos: dict[str, RunInfo] = {}
         self._manifests: dict[DataSpec, str] = {}
         self._digests: dict[tuple[DataSpec, str], str] = {}
+        self._planned: list[Lock] = []
 
     # --- planning -------------------------------------------------------------------------------------------------
 
@@ -122,7 +128,7 @@ class Session:
         """
         trained: set[tuple[str, str]] = set()
         for bound, row in cases:
-            for there, name in [*_baselines(bound, row), (bound, row.name)]:
+            for there, name in [*baselines(bound, row), (bound, row.name)]:
                 self._tables[there.key] = there
                 names = self._selected.setdefault(there.key, [])
                 names += [name] if name not in names else []
@@ -147,6 +153,7 @@ class Session:
             )
         if jobs:
             self.store.check_writable()
+            self._planned.append(announce(self.options.runs, [j.run for j in jobs.values() if isinstance(j, RunJob)]))
             self.launcher.submit(_trainings_first(list(jobs.values())))
 
     @property
@@ -182,13 +189,18 @@ class Session:
         return jobs
 
     def _serve(self, bound: BoundTable, row: Row) -> Service:
-        specs = tuple(variants.varied(spec, self.options.data_options) for spec in row.specs)
+        specs, like = (tuple(variants.varied(s, self.options.data_options) for s in of) for of in (row.specs, row.like))
         service = (
             Service(OWN_TIER, specs, "")
             if self.options.tier == OWN_TIER
-            else serve(specs, self.options.tier, self.capacity, timed=bound.expected.timed)
+            else serve(specs, self.options.tier, self.capacity, bound.expected.timed, like)
         )
-        return replace(service, varied=variants.variation(row.specs, service.tier, self.options.data_options))
+        execution = self.options.execution
+        read = variants.variation(row.specs, service.tier, self.options.data_options)
+        changes = [read, execution.variation if service.tier else ""]
+        return replace(
+            service, specs=tuple(map(execution.applied, service.specs)), varied="; ".join(filter(None, changes))
+        )
 
     def _run_job(self, spec: RunSpec, seed: int, tier: str) -> RunJob:
         needs = tuple(self._run_job(need, seed, tier) for need in spec.needs)
@@ -258,6 +270,7 @@ class Session:
                     if service.tier != CONFORMANCE  # which reads no data
                 }
                 result.notes += variants.remarks(served, self.options.data_options)
+                result.notes += self.options.execution.remarks(service.tier for _, service in served.values())
             adjust_together(list(judged.values()))
             self._results |= judged
         return self._results[bound.key]
@@ -354,35 +367,14 @@ class Session:
         ]
 
     def close(self) -> None:
-        """Stop the launcher."""
+        """Stop the launcher; what it has not begun is no longer planned."""
         if self._launcher is not None:
             self._launcher.close()
+        while self._planned:
+            self._planned.pop().release()
 
 
-def merge(parts: Sequence[SessionResult], whole: SessionResult) -> SessionResult:
-    """One result from parts of it, gathered row by row from one or several processes.
-
-    Args:
-        parts: see `Session.part`, in the order the rows ran.
-        whole: supplies command, time and environment.
-    """
-    tables: dict[tuple[str, ...], TableResult] = {}
-    runs: dict[str, RunInfo] = {}
-    for part in parts:
-        for table in part.tables:
-            key = (table.paper, table.dataset, table.table, table.panel)
-            known = tables.setdefault(key, replace(table, rows=[], claims=[]))
-            known.rows = sorted([*known.rows, *table.rows], key=lambda row: known.row_names.index(row.name))
-            known.claims += table.claims
-            known.notes, known.findings = known.notes or table.notes, known.findings or table.findings
-            known.audit = known.audit or table.audit
-        for run in part.runs:
-            known_run = runs.get(run.key, run)
-            runs[run.key] = replace(known_run, reused=known_run.reused and run.reused)
-    return replace(whole, tables=list(tables.values()), runs=list(runs.values()))
-
-
-def _baselines(bound: BoundTable, row: Row) -> list[tuple[BoundTable, str]]:
+def baselines(bound: BoundTable, row: Row) -> list[tuple[BoundTable, str]]:
     """The rows that a row's Δ_m and relative resources refer to, with their panels; none for a row that is not run.
 
     A row that is only counted has no Δ_m.

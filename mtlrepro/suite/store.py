@@ -5,8 +5,11 @@
                  metrics.jsonl   training and evaluation lines
                  checkpoint.safetensors
                  pictures/       predictions for a few fixed samples
+                 progress.json   how far the training is, now and then
                  result.json     written last; a directory without it is an unfinished run
+                 failed.json     why it ended without a result
                  lock            owner of the work in progress
+    <runs>/queue/<name>.json     what a session at work has planned (`mtlrepro.suite.states`)
 
 Nothing is pickled and nothing is executed on load.
 """
@@ -14,27 +17,20 @@ Nothing is pickled and nothing is executed on load.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mtlrepro.errors import SpecError, StoreError
-from mtlrepro.files import read_json, write_failure, write_json
+from mtlrepro.files import fenced, read_json, write_failure, write_json
 from mtlrepro.spec import RunSpec, digest
+from mtlrepro.suite import failure
+from mtlrepro.suite.lock import Lock
 from mtlrepro.suite.machine import machine
 
 SCHEMA_VERSION = 3
-HEARTBEAT = 5.0
-"""Seconds between heartbeats of a lock's owner."""
-STALE = 60.0
-"""A lock without a heartbeat for so many seconds may be taken over."""
 
 IDENTITY = ("seed", "tier", "program", "data", "weights", "needs")
 """Keys of spec.json besides the spec: the other attributes of `Run`."""
@@ -104,7 +100,7 @@ class Finished:
     Attributes:
         run: its identity.
         record: its result.
-        environment: what it was made with (env.json).
+        environment: what it was made with (env.json, but for the hosts: equal machines make equal runs).
         ended: when its result was written, seconds since the epoch.
     """
 
@@ -171,7 +167,8 @@ class Store:
             if run.identity() != identity or run.key != path.parent.name:
                 text = f"is the run {run.key}, not the one that its directory names"
                 raise StoreError(text, file=path.with_name("spec.json"), mend=mend)
-            yield Finished(run, read_result(path, run.key), environment, path.stat().st_mtime)
+            made_with = {name: text for name, text in environment.items() if name != "host"}
+            yield Finished(run, read_result(path, run.key), made_with, path.stat().st_mtime)
 
     def check_writable(self) -> None:
         """Fail early, before any work, if runs cannot be stored here (StoreError)."""
@@ -191,12 +188,17 @@ class Store:
         """The run's record and whether it was there already; makes it under the run's lock if not.
 
         A second process that wants the same run waits for the first one and then reads its record; if the
-        owner dies, the next one takes over and resumes from the checkpoint.
+        owner dies, the next one takes over and resumes from the checkpoint. An owner that lost its lock meanwhile
+        writes nothing any more. A failure leaves its mark (`mtlrepro.suite.failure`) until the run is begun again.
 
         Args:
             run: what is wanted.
             execute: does the work in the given directory and returns the record without schema_version and key.
             wait: False returns None at once while somebody else works on the run.
+
+        Raises:
+            StoreError: the store cannot be written, holds a wrong record, or somebody else took the run over while
+                this process stood still; besides what `execute` raises.
         """
         done = self.result(run)
         if done is not None:
@@ -209,13 +211,18 @@ class Store:
         lock = Lock(directory / "lock")
         if not lock.acquire(wait):
             return None
-        with lock:
+        with lock, fenced(directory, lock.check):
             done = self.result(run)  # somebody else may have finished it while we waited
             if done is not None:
                 return done, True
+            failure.clear(directory)
             write_json(directory / "spec.json", run.identity())
-            record = {"schema_version": SCHEMA_VERSION, "key": run.key, **execute(directory)}
-            write_json(directory / "result.json", record)
+            try:
+                record = {"schema_version": SCHEMA_VERSION, "key": run.key, **execute(directory)}
+                write_json(directory / "result.json", record)
+            except Exception as error:
+                failure.leave(directory, error)
+                raise
             return record, False
 
 
@@ -256,109 +263,3 @@ def _figures(value: Any) -> bool:
 def _evaluation(value: Any) -> bool:
     known = isinstance(value, dict) and value.keys() == {"step", "metrics"}
     return known and isinstance(value["step"], int) and _figures(value["metrics"])
-
-
-class Lock:
-    """An exclusive lock file that says who holds it and is touched while the holder lives.
-
-    A lock whose owner is a dead process of this host, or whose last heartbeat is older than `STALE` seconds, is
-    taken over; the take-over itself is guarded by an advisory lock on the containing folder, so that only one
-    of several waiters does it.
-
-    Args:
-        path: the lock file.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._owner = ""
-        self._stop = threading.Event()
-        self._beat: threading.Thread | None = None
-
-    def acquire(self, wait: bool = True) -> bool:
-        """Take the lock; without `wait`, False at once if a living owner has it."""
-        while not self._try():
-            if not self._take_over_if_stale():
-                if not wait:
-                    return False
-                time.sleep(0.1)
-        self._beat = threading.Thread(target=self._heartbeat, daemon=True)
-        self._beat.start()
-        return True
-
-    def __enter__(self) -> Lock:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        assert self._beat is not None
-        self._beat.join()
-        with contextlib.suppress(OSError), _guard(self.path.parent):
-            if self._mine():
-                self.path.unlink()
-
-    def _mine(self) -> bool:
-        """After a stall somebody else may have taken over."""
-        return self.path.read_text() == self._owner
-
-    def _try(self) -> bool:
-        host, pid = socket.gethostname(), os.getpid()
-        self._owner = json.dumps({"host": host, "pid": pid, "since": time.time()})
-        temporary = self.path.with_name(f".lock.{host}.{pid}.{threading.get_ident()}")
-        try:
-            temporary.write_text(self._owner)
-            try:
-                os.link(temporary, self.path)  # appears whole or not at all, and fails if it exists
-            except FileExistsError:
-                return False
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise write_failure(self.path, error) from error
-        return True
-
-    def _take_over_if_stale(self) -> bool:
-        try:
-            with _guard(self.path.parent):
-                if abandoned := self._abandoned():
-                    self.path.unlink()
-                return abandoned
-        except FileNotFoundError:  # its owner has just let it go
-            return True
-        except OSError as error:
-            raise write_failure(self.path, error) from error
-
-    def _abandoned(self) -> bool:
-        try:
-            owner = json.loads(self.path.read_text())
-            host, pid = owner["host"], int(owner["pid"])
-        except (ValueError, KeyError, TypeError):  # locks appear whole: this is what a power failure left of one
-            return True
-        dead = host == socket.gethostname() and not _alive(pid)
-        return dead or time.time() - self.path.stat().st_mtime > STALE
-
-    def _heartbeat(self) -> None:
-        while not self._stop.wait(HEARTBEAT):
-            with contextlib.suppress(OSError):
-                if self._mine():
-                    os.utime(self.path)
-
-
-@contextlib.contextmanager
-def _guard(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -33,6 +33,10 @@ class Row:
             readings of one method; such a row is not printed, so nothing printed is held against it.
         counted: of another reading: the parameters and MACs of its specs are all that is read of it. Nothing is
             trained, at any tier.
+        own: of a row of a user's own method, which is not printed either: what it is, in a sentence. `reading_of` is
+            then the printed row in whose place it stands.
+        like: of such a row: for each of its specs the one of that printed row that it was made of. Its twins take
+            their data and recipes from the twins of these.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Row:
     epochs: int = 0
     reading_of: str = ""
     counted: bool = False
+    own: str = ""
+    like: tuple[RunSpec, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,9 +105,14 @@ class BoundTable:
         raise unknown("row", name, [r.name for r in self.rows], field=self.key)
 
     def line(self, name: str) -> PrintedRow:
-        """What is printed of a row: of another reading nothing; its `source` is the row that it reads otherwise."""
-        of = self.row(name).reading_of
-        return PrintedRow(name, {}, self.expected.group, "reading", of) if of else self.expected.row(name)
+        """What is printed of a row: of another reading nothing; its `source` is the row that it reads otherwise.
+
+        Of a user's own row nothing either; its `source` is the row in whose place it stands.
+        """
+        row = self.row(name)
+        origin = "own" if row.own else "reading"
+        of = row.reading_of
+        return PrintedRow(name, {}, self.expected.group, origin, of) if of else self.expected.row(name)
 
     def counterpart(self, name: str) -> PrintedRow:
         """The printed line behind a row: its own, or the one that it reads otherwise.

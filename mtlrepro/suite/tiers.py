@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mtlrepro.data import find_dataset
@@ -62,8 +62,8 @@ class Service:
         tier: None means not at all.
         specs: their twins at that tier.
         not_run: why no stronger tier.
-        varied: settings of datasets that a user chose in place of the declared ones, as far as the twins differ by
-            them; such a run is another experiment than the printed one.
+        varied: settings of datasets and arithmetic that a user chose in place of the declared ones, as far as the twins
+            differ by them; such a run is another experiment than the printed one.
     """
 
     tier: str | None
@@ -88,7 +88,9 @@ def datasets(spec: RunSpec) -> list[str]:
     return list(dict.fromkeys(n for n in (data.name, data.extra.name, data.val_name) if n not in ("", UNLABELLED)))
 
 
-def serve(specs: tuple[RunSpec, ...], tier: str, capacity: Capacity, timed: bool = False) -> Service:
+def serve(
+    specs: tuple[RunSpec, ...], tier: str, capacity: Capacity, timed: bool = False, like: tuple[RunSpec, ...] = ()
+) -> Service:
     """Choose the tier for a row's specs: the one asked for, or with "auto" the strongest that can be served.
 
     "full" on synthetic copies of the datasets is served as a rehearsal, but only where it is asked for by name.
@@ -98,6 +100,8 @@ def serve(specs: tuple[RunSpec, ...], tier: str, capacity: Capacity, timed: bool
         tier: "auto" or one of `TRAINED_TIERS`.
         capacity: what the machine has.
         timed: whether the row prints time and memory alone; the strongest tier for it is "bench".
+        like: for each of `specs` the run whose twin lends its own data and recipe, where a method that no twin was made
+            for stands in the place of one that has some; empty for runs that stand for themselves.
     """
     strongest = tuple(reversed(STOPWATCH_TIERS if timed else TRAINED_TIERS))
     wanted = strongest if tier == "auto" else (min(tier, "bench", key=TRAINED_TIERS.index) if timed else tier,)
@@ -107,6 +111,9 @@ def serve(specs: tuple[RunSpec, ...], tier: str, capacity: Capacity, timed: bool
     for candidate in wanted:
         obstacles = [o for spec in specs if (o := obstacle(spec, candidate, capacity))]
         if not obstacles:
-            return Service(candidate, tuple(TWINS[candidate](s) for s in specs), "; ".join(reasons))
+            twins = tuple(TWINS[candidate](s) for s in specs)
+            lenders = tuple(TWINS[candidate](s) for s in like) or twins
+            twins = tuple(replace(t, data=o.data, recipe=o.recipe) for t, o in zip(twins, lenders, strict=True))
+            return Service(candidate, twins, "; ".join(reasons))
         reasons.append(obstacles[0])
     return Service(None, (), "; ".join(reasons))

@@ -180,10 +180,18 @@ def _told(change: Change, where: Mapping[str, bool], everywhere: bool) -> str:
 def settings(name: str) -> dict[str, Setting]:
     """The settings of a dataset that a user can choose: name -> default and type. Sizes are the paper's."""
     cls = dataset_class(name)
-    hints = get_type_hints(cls.__init__)
+    hints = _hints(cls)
     parameters = inspect.signature(cls.__init__).parameters.values()
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in _COMMON]
-    return {p.name: Setting(p.default, hints[p.name]) for p in named}
+    return {p.name: Setting(p.default, hints.get(p.name, Any)) for p in named}
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    """Types of its constructor's keywords; none where a user's own class names types that cannot be found."""
+    try:
+        return get_type_hints(cls.__init__)
+    except NameError:
+        return {}
 
 
 def _mapped(spec: RunSpec, read: Callable[[str, Options], Options]) -> RunSpec:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -128,11 +129,28 @@ def write_run(root: Path, key: str) -> RunInfo:
         for s in (20, 40)
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "env.json").write_text(json.dumps({"torch": "2.15.0", "gpu": "none"}))
     (folder / "result.json").write_text("{}")
     (folder / "spec.json").write_text(json.dumps({"spec": {"objective": {"name": "supervised"}}}))
     for name in ("0_image", "0_target_semseg", "0_final_semseg"):
         Image.new("RGB", (32, 24), "red").save(folder / "pictures" / f"{name}.png")
     return RunInfo(key, str(folder), "mtl/hrnet_nano", "smoke", 3.0, False, 0)
+
+
+def illustrated(result: SessionResult, root: Path) -> None:
+    """Give every row of a session a run of its own, with two images of two tasks, no picture like another."""
+    for i, one in enumerate(row for table in result.tables for row in table.rows):
+        run = write_run(root, f"{i:016x}")
+        folder = Path(run.directory) / "pictures"
+        for old in folder.iterdir():
+            old.unlink()
+        for image in (0, 1):
+            for name in ("image", "target_semseg", "target_depth", "final_semseg", "final_depth"):
+                seed = [image, len(name), 0 if name.startswith(("image", "target")) else i + 1]
+                pixels = np.random.default_rng(seed).integers(0, 255, (24, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{image}_{name}.png")
+        one.runs = [run.key]
+        result.runs.append(run)
 
 
 def note_figures(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[Figure]:

@@ -49,8 +49,8 @@ def every() -> SessionResult:
 def test_its_line_has_the_count_relative_as_printed_and_the_print(tmp_path: Path) -> None:
     frame = build(every(), tmp_path).sections[0].measured["conformance"]
     assert [[str(v) for v in line] for line in frame[["Row", "Params (M) ↓"]].itertuples(index=False)] == [
-        ["Single task", "7.88 (−0.12) PASS"],
-        ["Ours", "+8.86 % (−48.14) XFAIL"],
+        ["Single task", "7.88 (−0.12, band ± 0.29) PASS"],
+        ["Ours", "+8.86 % (−48.14, band ± 5.2) XFAIL"],
         [f"Ours, unreduced ({MARK})", "+53.88 % (−3.12 from +57%)"],
     ]
     assert all(str(v) == "–" for v in frame.iloc[2, 1:] if "from" not in str(v))

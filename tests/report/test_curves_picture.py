@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from report_fakes import COLUMNS, note_figures, own_session, write_run
 
 from mtlrepro.report import curves as module
-from mtlrepro.report.content import WEIGHED, build
+from mtlrepro.report.content import build
 from mtlrepro.report.curves import curves
+from mtlrepro.report.illustrate import WEIGHED
 from mtlrepro.report.rundir import RunFiles, read_run
 from mtlrepro.suite.results import RowResult, RunInfo, Value
 

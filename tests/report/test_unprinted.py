@@ -95,7 +95,7 @@ def test_nothing_printed_stands_in_its_line(tier: str) -> None:
 def test_at_full_its_difference_from_the_print_stands_below_that_of_the_row(tmp_path: Path) -> None:
     section = build(both("full"), tmp_path).sections[0]
     row_, other = ([str(v) for v in line] for line in section.measured["full"].itertuples(index=False))
-    assert row_[:2] == ["LPS", "10.57 (−3.18) FAIL"]
+    assert row_[:2] == ["LPS", "10.57 (−3.18, band ± 0.5) FAIL"]
     assert other == [
         f"LPS-L ({MARK})",
         "33.00 ± 0.20 (−0.18 from 33.18)",
@@ -156,4 +156,4 @@ def test_it_survives_the_file_and_an_unknown_origin_is_told(tmp_path: Path) -> N
     with pytest.raises(StoreError, match="unknown value 'quoted: elsewhere'") as caught:
         load_report(file)
     assert str(caught.value.field).endswith("rows[1].origin")
-    assert caught.value.mend == "Known: run, quoted, reading"
+    assert caught.value.mend == "Known: run, quoted, reading, own"

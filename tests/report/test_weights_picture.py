@@ -166,4 +166,6 @@ def test_a_report_shows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (picture,) = [path for path in paths if path.stem.endswith("-weights")]
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert f"(figures/{picture.name})" in (tmp_path / "report" / "report.md").read_text()
-    assert "<h3>Task weights</h3>" in (tmp_path / "report" / "report.html").read_text()
+    html = (tmp_path / "report" / "report.html").read_text()
+    assert "<summary>Task weights <small>(1)</small></summary>" in html
+    assert 'aria-label="mtl (priority) over epochs: semseg, depth, normals"' in html

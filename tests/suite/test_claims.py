@@ -295,7 +295,7 @@ def test_another_experiment_neither_confirms_nor_refutes(varied: str) -> None:
     rows[varied] = dataclasses.replace(rows[varied], service=service)
     check = claims_of(judge_table(Evidence(bound, rows)))[FPM]
     assert (check.verdict, check.tier, check.measured) == ("SKIPPED", None, None)
-    assert check.reason == ("read with normals=metric in place of released: another experiment than the printed one")
+    assert check.reason == ("run with normals=metric in place of released: another experiment than the printed one")
 
 
 @pytest.mark.parametrize(("macs", "verdict"), [(2, "PASS"), (9, "FAIL")])
@@ -487,7 +487,7 @@ def test_other_data_meet_no_print(tmp_path: Path) -> None:
     assert over_copy(tmp_path, "sd_seg", figures).verdict == "PASS"
     check = over_copy(tmp_path, "sd_seg", figures, "normals=metric in place of released")
     assert check.verdict == "SKIPPED"
-    assert check.reason.startswith("read with normals=metric")
+    assert check.reason.startswith("run with normals=metric")
 
 
 def test_seeds_are_tested_against_one_number(tmp_path: Path) -> None:

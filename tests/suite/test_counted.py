@@ -24,7 +24,8 @@ from mtlrepro.suite.evidence import Evidence
 from mtlrepro.suite.figures import usual_protocol
 from mtlrepro.suite.judge import judge_table
 from mtlrepro.suite.launch import CostJob
-from mtlrepro.suite.session import Session, merge
+from mtlrepro.suite.merge import merge
+from mtlrepro.suite.session import Session
 from mtlrepro.suite.shrink import smoke
 from mtlrepro.suite.store import Finished, Run
 from mtlrepro.suite.table import BoundTable, Row, Table, bind

@@ -343,7 +343,7 @@ def test_speed_is_not_compared_with_another_machine_s_nor_at_smoke() -> None:
 # --- data read otherwise than declared -------------------------------------------------------------------------------
 
 DISJOINT = "policy=disjoint in place of released"
-ANOTHER = f"read with {DISJOINT}: another experiment than the printed one"
+ANOTHER = f"run with {DISJOINT}: another experiment than the printed one"
 
 
 def read_otherwise(row: RowEvidence) -> RowEvidence:
@@ -534,7 +534,7 @@ def test_a_delta_without_a_baseline_is_not_filled_from_another_column() -> None:
     assert check_of(row_named(result, "R18-FPN"), "delta_st").verdict == "MISSING"
     frame = tables.measured_figures(result)["full"].set_index("Row")
     texts = {c: str(frame.loc["R18-FPN", c]) for c in frame.columns if c.startswith("Δ_m")}
-    assert texts == {"Δ_m ↑ (ST) [%]": "–", "Δ_m ↑ (R50-FPN) [%]": "0.28 (−0.006721) PASS"}
+    assert texts == {"Δ_m ↑ (ST) [%]": "–", "Δ_m ↑ (R50-FPN) [%]": "0.28 (−0.006721, band ± 1.005) PASS"}
     assert "own" not in row_named(result, "R18-FPN").delta
     other = panel_with("mti_net/test_pascal_context_table_5.py", "Ours/MT", ("Ours/ST", "R50-FPN"))
     frame = tables.measured_figures(other)["full"].set_index("Row")

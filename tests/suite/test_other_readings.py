@@ -27,7 +27,8 @@ from mtlrepro.suite import recorded
 from mtlrepro.suite.evidence import Evidence, own_reference
 from mtlrepro.suite.figures import usual_protocol
 from mtlrepro.suite.judge import judge_table
-from mtlrepro.suite.session import Session, merge
+from mtlrepro.suite.merge import merge
+from mtlrepro.suite.session import Session
 from mtlrepro.suite.shrink import smoke
 from mtlrepro.suite.store import Finished
 from mtlrepro.suite.table import BoundTable, Row, Table, bind

@@ -21,8 +21,9 @@ from mtlrepro.suite import recorded, session, shrink, stats, tiers
 from mtlrepro.suite.figures import figures_of, usual_protocol
 from mtlrepro.suite.launch import CostJob, RunJob
 from mtlrepro.suite.machine import machine
+from mtlrepro.suite.merge import merge
 from mtlrepro.suite.results import SCHEMA_VERSION, SessionResult
-from mtlrepro.suite.session import Options, Session, merge
+from mtlrepro.suite.session import Options, Session
 from mtlrepro.suite.store import Finished
 from mtlrepro.suite.table import BoundTable, Row
 

@@ -92,14 +92,16 @@ def test_a_failed_run_leaves_its_checkpoint_but_no_result_and_no_lock(tmp_path: 
 
     with pytest.raises(StoreError, match="disk full"):
         store.ensure(run, fail)
-    assert leftovers(tmp_path) == []
+    assert leftovers(tmp_path) == [f"{run.key}/failed.json"]
     assert store.result(run) is None
 
     def resume(folder: Path) -> dict[str, Any]:
         assert (folder / "checkpoint.safetensors").read_bytes() == b"half way"
+        assert leftovers(tmp_path) == [f"{run.key}/lock"]  # begun again: no failure any more
         return body()
 
     assert (store.ensure(run, resume) or ({}, True))[1] is False
+    assert leftovers(tmp_path) == []
 
 
 # --- records that are wrong -------------------------------------------------------------------------------------------
@@ -245,7 +247,7 @@ def test_a_disk_that_fills_up_while_the_result_is_written_leaves_an_unfinished_r
     with pytest.raises(StoreError, match="No space left") as caught:
         store.ensure(run, lambda folder: body())
     assert caught.value.mend == "Free disk space"
-    assert sorted(os.listdir(tmp_path / run.key)) == ["spec.json"]
+    assert sorted(os.listdir(tmp_path / run.key)) == ["failed.json", "spec.json"]
     monkeypatch.undo()
     assert (store.ensure(run, lambda folder: body()) or ({}, True))[1] is False
 
@@ -333,6 +335,13 @@ def test_a_run_under_another_run_s_name_is_no_second_seed(tmp_path: Path) -> Non
     shutil.copytree(folder, folder.with_name("0" * 16))
     with pytest.raises(StoreError, match="not the one that its directory names"):
         list(Store(tmp_path).finished())
+
+
+def test_hosts_make_no_difference_between_equal_machines(tmp_path: Path) -> None:
+    store, runs = Store(tmp_path), [make_run(seed) for seed in range(2)]
+    for number, run in enumerate(runs):
+        finish(store, run, {**ENV, "host": f"node{number}"})
+    assert [f.environment for f in store.finished()] == [ENV, ENV]
 
 
 def test_what_a_run_needs_is_read_back(tmp_path: Path) -> None:

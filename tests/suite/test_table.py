@@ -53,7 +53,7 @@ def test_a_row_has_a_recipe_or_says_why_not(tables: list[tuple[Path, Table]]) ->
 def test_every_baseline_that_a_row_refers_to_is_there(tables: list[tuple[Path, Table]]) -> None:
     for b in select(tables, []):
         for row in b.rows:
-            for there, name in session._baselines(b, row):
+            for there, name in session.baselines(b, row):
                 assert there.row(name)
 
 

@@ -23,7 +23,8 @@ from mtlrepro.spec import DataSpec, ExtraData, ModelSpec, Recipe, RunSpec, optio
 from mtlrepro.suite import session, variants
 from mtlrepro.suite.figures import figures_of
 from mtlrepro.suite.launch import CostJob
-from mtlrepro.suite.session import Options, Session, merge
+from mtlrepro.suite.merge import merge
+from mtlrepro.suite.session import Options, Session
 from mtlrepro.suite.shrink import rehearsal, smoke
 from mtlrepro.suite.table import BoundTable, bind, load_suite_file
 from mtlrepro.suite.tiers import Service
@@ -265,7 +266,7 @@ def test_a_session_runs_the_variant_and_its_report_names_it(monkeypatch: pytest.
     assert {row.varied for row in result.rows if row.printed and row.tier} == {"policy=disjoint in place of released"}
     decided = {"PASS", "FAIL", "IMPROVED", "XFAIL"}
     printed = [c for row in result.rows for c in row.checks if c.kind == "printed"]
-    why = "read with policy=disjoint in place of released: another experiment than the printed one"
+    why = "run with policy=disjoint in place of released: another experiment than the printed one"
     assert {(c.verdict, c.reason) for c in printed if c.verdict != "QUOTED"} == {("SKIPPED", why)}
     assert not [c for c in result.claims if c.verdict in decided]
     assert any(row.measured for row in result.rows)
@@ -273,7 +274,7 @@ def test_a_session_runs_the_variant_and_its_report_names_it(monkeypatch: pytest.
     assert not [row for row in result.rows if "printed" in row.delta]
     assert not one.failures()
     assert headline(one.finish()).sentences[0] == (
-        f"{DISCLAIMER}: what ran at tier full read its data with policy=disjoint in place of released, which is "
+        f"{DISCLAIMER}: what ran at tier full was run with policy=disjoint in place of released, which is "
         "another experiment."
     )
     merged = merge([one.part(bound, row.name) for row in bound.rows], one.finish())
