@@ -60,7 +60,8 @@ class TrainLoader:
 
     Samples before their augmentation stay in memory if they fit (`mtlrepro.data.resident`): on a GPU the batches are
     made there, from numbers drawn on the host, and nothing waits for the GPU, but for `scale_flip_distort`, which reads
-    a sample's class ids back once to choose its cut. Workers then only read each sample once.
+    a sample's class ids back once to choose its cut. Augmentations with a batched form change a whole batch at once
+    there (`mtlrepro.data.transforms.batched`). Workers then only read each sample once.
     On the host workers make whole batches, and samples stay in memory where there are no workers.
 
     Args:
@@ -125,7 +126,7 @@ class TrainLoader:
         ]
         self._base = Resident(sources, place, enabled=place.type != "cpu" or not workers)
         self._erased: dict[str, Tensor] = {}
-        # On the host single samples are as fast, and every recorded figure has their bits.
+        # On the host single samples are faster at the papers' sizes, and recorded figures have their bits.
         self._together = (
             place.type != "cpu" and set(self.augmentations) <= BATCHED and len(set(self.augmentations)) == 1
         )

@@ -29,10 +29,9 @@ from mtlrepro.data.transforms.geometry import GEOMETRY
 if TYPE_CHECKING:
     from mtlrepro.tasks.base import Task
 
-BATCHED = frozenset(
-    AUGMENTATIONS[name] for name in ("none", "flip", "flip_photo", "flip_zoom", "crop_photo", "flip_crop_photo")
-)
-"""Augmentations with a batched form. Those of native samples have none: each sample has a size of its own."""
+BATCHED = frozenset(AUGMENTATIONS[name] for name in ("flip_zoom", "crop_photo", "flip_crop_photo"))
+"""Augmentations with a batched form. What only mirrors has none: half of the samples are left alone, which is less work
+than places for all. Native samples have none either: each has a size of its own."""
 
 Maps = dict[str, Tensor]
 """`image` and labels of a batch, (B, ..., H, W) each."""
@@ -76,18 +75,13 @@ def views_together(
 
 def _seen(maps: Maps, augmentation: Augmentation, tasks: Mapping[str, Task], changes: Sequence[Change]) -> Maps:
     """A batch as the view shows it whose changes are given, its colours left alone."""
-    flips, image = any(change.window.flip for change in changes), maps["image"]
-    if not (flips or augmentation.crop or augmentation.zoom):
-        return maps
+    image, labels = maps["image"], {name: maps[name] for name in tasks}
     places = _Places(changes, augmentation.zoom, image.shape[-2:], image.device)
-    labels = {name: maps[name] for name in tasks}
-    if flips:
+    if any(change.window.flip for change in changes):
         for name, task in tasks.items():
             mirrored = task.mirror_values(labels[name])
             if mirrored is not labels[name]:
                 labels[name] = torch.where(_beside(places.flips, mirrored), mirrored, labels[name])
-    if not (augmentation.crop or augmentation.zoom):
-        return {name: places.nearest(value) for name, value in {"image": image, **labels}.items()}
     image = scaled(image) if augmentation.crop else image
     vectors = [name for name, task in tasks.items() if task.resampling == "bilinear"]
     stacked = torch.cat([image.float(), *(labels[name] for name in vectors)], 1)
