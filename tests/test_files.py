@@ -90,6 +90,15 @@ def test_a_fence_is_asked_before_anything_below_its_folder_is_replaced(tmp_path:
     assert len(asked) == 2
 
 
+def test_a_fence_holds_by_whichever_path_a_folder_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with fenced(Path("run"), refuse), pytest.raises(StoreError, match="somebody else's"):
+        write_bytes(tmp_path / "run" / "result.json", b"1")
+    with fenced(tmp_path / "run", refuse), pytest.raises(StoreError, match="somebody else's"):
+        write_bytes(Path("run/result.json"), b"1")
+
+
 def test_what_a_fence_refuses_stays_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     write_bytes(file, b"old")

@@ -76,8 +76,9 @@ Exit code 0: nothing of the kind that --fail-on names; 1: something; 2: bad inpu
 
 def _compare(options: argparse.Namespace) -> Difference:
     from mtlrepro.expected.tolerances import SPEED, load_tolerances
+    from mtlrepro.report import load_report
     from mtlrepro.suite.difference import compare
-    from mtlrepro.suite.nights import read_night
+    from mtlrepro.suite.nights import Night, read_night, report_night
     from mtlrepro.suite.recorded import load, wanted
     from mtlrepro.suite.table import discover, select
 
@@ -89,7 +90,11 @@ def _compare(options: argparse.Namespace) -> Difference:
     if options.tables:
         chosen = select(list(discover(options.suites)), options.tables)
         runs, tables = wanted(chosen), {bound.key for bound in chosen}
-    last, tonight = (read_night(path, runs, tables) for path in (options.last, options.tonight))
+
+    def read(path: Path) -> Night:
+        return report_night(str(path), load_report(path), tables) if path.is_file() else read_night(path, runs)
+
+    last, tonight = map(read, (options.last, options.tonight))
     root = _expected(options.expected)
     if root is None:
         return compare(last, tonight)

@@ -48,6 +48,7 @@ class Status(Verb):
         add_suites(parser)
 
     def run(self, options: argparse.Namespace) -> int:
+        from mtlrepro.report.words import plural
         from mtlrepro.suite import failure
         from mtlrepro.suite.cluster import live_jobs
         from mtlrepro.suite.states import SUBMITTED, states
@@ -59,7 +60,8 @@ class Status(Verb):
         if options.retry_failed:
             for run in failed:
                 failure.clear(Path(run.folder))
-            print(f"{len(failed)} failures forgotten; `mtlrepro submit` and `mtlrepro run` take these runs again")
+            forgotten = plural(len(failed), "failure")
+            print(f"{forgotten} forgotten; `mtlrepro submit` and `mtlrepro run` take failed runs again")
             return 0
         shown = failed if options.failed else found
         if options.json:

@@ -37,7 +37,7 @@ def build(name: str, cls: Any, size: tuple[int, int], **arguments: Any) -> Datas
         dataset = cls(**sized, **arguments)
     except ReproError:
         raise
-    except Exception as error:  # whatever it does wrong, its author wants one line that names it
+    except (Exception, SystemExit) as error:  # whatever it does wrong, its author wants one line that names it
         problem = f"cannot be built: {type(error).__name__}: {error}"
         mend = "A dataset's class takes split and length, and finds its files by itself; see docs/own-method.md"
         raise SpecError(problem, file=f"dataset {name}", field=cls.__name__, mend=mend) from error

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from mtlrepro.errors import ReproError, TrainingError
+from mtlrepro.errors import TrainingError
 from mtlrepro.spec import Recipe
 
 SIGNS = ("out of memory", "ALLOC_FAILED", "can't allocate memory", "not enough memory")
@@ -49,13 +49,14 @@ def free(device: torch.device) -> None:
 def fits(try_out: Callable[[], object], device: torch.device) -> bool:
     """Whether something can be done in the memory that is left; afterwards what it took is free again.
 
-    What an objective, or a norm, refuses because it is of too few images does not fit either.
+    What an objective, or a norm, refuses because it is of too few images does not fit either; whatever else goes wrong
+    in a trial is no reason to hide that the memory was full.
     """
     try:
         with watched("a trial"):
             try_out()
         return True
-    except (MemoryFull, ReproError, ValueError):
+    except Exception:
         return False
     finally:
         free(device)

@@ -39,19 +39,26 @@ class Precision:
     channels_last: bool = False
     compiled: bool = False
 
-    def prepare(self, device: torch.device, model: nn.Module, *others: nn.Module) -> None:
+    def prepare(self, device: torch.device, model: nn.Module, *others: nn.Module, shared: bool = False) -> None:
         """Lay out the weights of networks on the device, and have the first one compiled, for the first time it runs.
 
         Names and values of the weights stay, so that checkpoints are those of any other arithmetic.
+
+        Args:
+            device: where they are.
+            model: the network that is trained.
+            others: networks beside it.
+            shared: whether processes share the statistics of batch normalisation.
         """
         if self.channels_last:
             for network in (model, *others):
                 _channels_last(network)
-        if self.compiled and not obstacle(device):
+        if self.compiled and not obstacle(device, shared):
             # What earlier networks of the process left counts against how often this one may be compiled.
             torch.compiler.reset()
-            # One program a shape: one for all shapes would depend on which were seen first, and so would its rounding.
-            model.compile(dynamic=False)
+            # One whole program a shape. One for all shapes, or parts that are compiled until a limit is reached, would
+            # depend on what was seen first, and so would their rounding: a network that breaks is an error.
+            model.compile(dynamic=False, fullgraph=True)
 
     def casting(self, device: torch.device) -> AbstractContextManager[Any]:
         """What runs networks in this arithmetic; gradients are taken outside of it."""
@@ -76,9 +83,14 @@ class Precision:
             for backend, value in zip(backends, before, strict=True):
                 backend.allow_tf32 = value
 
-    def facts(self, device: torch.device) -> dict[str, str]:
-        """What a run's environment says of it: whether networks are compiled, where this arithmetic asks for it."""
-        return {"compiled": obstacle(device) or "yes"} if self.compiled else {}
+    def facts(self, device: torch.device, shared: bool) -> dict[str, str]:
+        """What a run's environment says of it: whether networks are compiled, where this arithmetic asks for it.
+
+        Args:
+            device: of the run.
+            shared: whether processes share the statistics of its batch normalisation.
+        """
+        return {"compiled": obstacle(device, shared) or "yes"} if self.compiled else {}
 
 
 PRECISIONS = {
@@ -96,10 +108,12 @@ def precision_of(name: str) -> Precision:
     return PRECISIONS[name]
 
 
-def obstacle(device: torch.device) -> str:
+def obstacle(device: torch.device, shared: bool) -> str:
     """Why networks are not compiled on a device; "" where they are. On a CPU it takes longer than a smoke run."""
     if device.type != "cuda":
         return "no: not on a GPU"
+    if shared:
+        return "no: batch normalisation waits for other processes"
     if importlib.util.find_spec("triton") is None:
         return "no: triton is not installed"
     if not any(map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))):

@@ -123,7 +123,7 @@ def execute(
     ranks.check_ranks(spec.recipe)
     make_deterministic(device)
     arithmetic = precision_of(spec.recipe.precision)
-    ranks.led(lambda: _prepare(directory, arithmetic.facts(device)))
+    ranks.led(lambda: _prepare(directory, arithmetic.facts(device, spec.recipe.sync_bn)))
 
     def work() -> tuple[dict[str, Any], dict[str, Task]]:
         with arithmetic.products(device):
@@ -255,7 +255,7 @@ def _train_and_evaluate(
     objective.adopt(teachers)
     ranks.share_statistics(recipe, model, objective)
     precision = precision_of(recipe.precision)
-    precision.prepare(device, model, objective, *teachers)
+    precision.prepare(device, model, objective, *teachers, shared=recipe.sync_bn)
     optimizer = build_optimizer(model, objective, recipe)
 
     def open_train(data: DataSpec) -> Dataset:

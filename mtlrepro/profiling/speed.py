@@ -125,7 +125,7 @@ class Training:
         self.objective = attached_objective(spec, tasks, self.model).to(place)
         self.objective.adopt(teachers)
         ranks.share_statistics(spec.recipe, self.model, self.objective)
-        self.precision.prepare(place, self.model, self.objective, *teachers)
+        self.precision.prepare(place, self.model, self.objective, *teachers, shared=spec.recipe.sync_bn)
         self.optimizer = build_optimizer(self.model, self.objective, spec.recipe)
 
     def step(self, batch: Batch) -> float:

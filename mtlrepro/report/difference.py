@@ -113,19 +113,15 @@ def _verdict(found: Difference) -> str:
 
 def _moves(moves: list[Move]) -> pd.DataFrame:
     lines = [
-        [
-            Cell(badges=(("FAIL" if move.worse else "MISSING", move.now or "gone"),)),
-            move.last or "not there",
-            move.label,
-            move.tier,
-            str(move.seed),
-            move.reason,
-        ]
-        for move in moves
+        [_end(move), move.last or "not there", move.label, move.tier, str(move.seed), move.reason] for move in moves
     ]
-    lines = [[Cell(badges=(("IMPROVED", "new"),)) if not m.last and m.now == "done" else first, *rest]
-             for m, (first, *rest) in zip(moves, lines, strict=True)]  # fmt: skip
     return pd.DataFrame(lines, columns=["Tonight", "Last", "What", "Tier", "Seed", "Why"], dtype=object)
+
+
+def _end(move: Move) -> Cell:
+    if not move.last and move.now == "done":
+        return Cell(badges=(("IMPROVED", "new"),))
+    return Cell(badges=(("FAIL" if move.worse else "MISSING", move.now or "gone"),))
 
 
 def _turns(found: Difference) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from typing import Any
 
 from mtlrepro.errors import MissingExtra, SpecError, StoreError, TrainingError
 from mtlrepro.files import write_json
-from mtlrepro.suite.launch import Event, RunJob, outcome_of
+from mtlrepro.suite.launch import Ended, Event, RunJob, outcome_of
 from mtlrepro.suite.states import SUBMITTED, listed
 
 NAME = "mtlrepro"
@@ -128,14 +128,15 @@ class Collected(list[Any]):
 
 
 def check_program(job: RunJob) -> None:
-    """Raise a `StoreError` if the program's files are others than those that a run was planned with."""
+    """Raise a `StoreError` if a run, or one it needs, was planned with other files of the program."""
     from mtlrepro.suite.program import program_digest
 
-    for one in (*job.needs, job):
-        if program_digest(one.run.spec) != one.run.program:
-            problem = f"the program was changed since {one.run.spec.label!r} was submitted"
-            mend = "Submit again, or put back the files; copy the checkout to work on it while jobs wait"
-            raise StoreError(problem, field=f"run {one.key}", mend=mend)
+    for need in job.needs:
+        check_program(need)
+    if program_digest(job.run.spec) != job.run.program:
+        problem = f"the program was changed since {job.run.spec.label!r} was submitted"
+        mend = "Submit again, or put back the files; copy the checkout to work on it while jobs wait"
+        raise StoreError(problem, field=f"run {job.key}", mend=mend)
 
 
 def submit(jobs: Sequence[RunJob], resources: Resources, runs: Path) -> dict[str, str]:
@@ -220,4 +221,4 @@ def _last_line(error: Exception) -> str:
 
 def _end(number: int, frame: object) -> None:
     """At a cancellation or a preemption: let the lock go at once instead of being killed with it."""
-    raise SystemExit(128 + number)
+    raise Ended(128 + number)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mtlrepro.errors import ReproError, StoreError, TrainingError
-from mtlrepro.files import read_json, write_json
+from mtlrepro.files import read_json, write_failure, write_json
 
 FILE = "failed.json"
 
@@ -35,7 +35,7 @@ class Failure:
     environment: dict[str, str]
 
 
-def told(error: Exception) -> ReproError:
+def told(error: BaseException) -> ReproError:
     """An error as a user is told it: a fault of the program becomes a `TrainingError` that names the place."""
     if isinstance(error, ReproError):
         return error
@@ -79,6 +79,12 @@ def read(folder: Path) -> Failure | None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the mark, if there is one."""
-    with contextlib.suppress(OSError):  # a disk that cannot be written says so at the next file
+    """Remove the mark, if there is one.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    try:
         (folder / FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise write_failure(folder / FILE, error) from error

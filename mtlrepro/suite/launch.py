@@ -48,8 +48,9 @@ class RunJob:
     def execute(self, report: Callable[[Event], None], wait: bool) -> dict[str, Any] | None:
         """{"record", "reused"}; None if somebody else is at it and `wait` is off."""
         from mtlrepro.engine.run import Machine  # torch is imported only where work is done
-        from mtlrepro.suite.team import execute
+        from mtlrepro.suite.team import check, execute
 
+        check()
         for need in self.needs:  # in the pool they were submitted before, so this mostly waits for another worker
             if replace(need, device=self.device).execute(report, wait) is None:
                 return None
@@ -129,6 +130,10 @@ class CostJob:
 Job = RunJob | CostJob
 
 
+class Ended(SystemExit):
+    """This process is asked to end, by a signal; any other `SystemExit` is a fault of what is executed."""
+
+
 def outcome_of(job: Job, report: Callable[[Event], None], wait: bool) -> dict[str, Any] | None:
     """What a job gives; see `RunJob.execute`.
 
@@ -138,9 +143,9 @@ def outcome_of(job: Job, report: Callable[[Event], None], wait: bool) -> dict[st
     """
     try:
         return job.execute(report, wait)
-    except ReproError:
+    except (ReproError, Ended):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a network that calls sys.exit(0) must not end a session in success
         raise told(error) from error
 
 

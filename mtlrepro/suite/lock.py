@@ -7,7 +7,8 @@ No clock is compared with another one, and no file system has to know advisory l
 - It is stale when its holder is a dead process of this boot and process namespace, or when it was watched for `STALE`
   seconds of the watcher's own time without a sign of life.
 - It is removed, by its holder or by who takes over, only under a ticket: a second file made in the same way, whose name
-  is the digest of the lock's content. So one of many removes it, and never one that came after it.
+  is the digest of the lock's content. So one of many removes it, and not one that came after it, unless it stood still
+  for `STALE` seconds between a look and the removal: then the fence below keeps the successor from writing.
 - A holder that stood still for long may have lost it: `Lock.check` says so, and is asked before anything is written
   (`mtlrepro.files.fenced`).
 """

@@ -94,21 +94,16 @@ Wanted = Mapping[tuple[str, str], Collection[str]]
 """(tier, digest of a spec) -> figures that are judged."""
 
 
-def read_night(path: Path, wanted: Wanted | None = None, tables: Collection[str] | None = None) -> Night:
-    """Read a run store (a folder) or a report.json (a file).
+def read_night(path: Path, wanted: Wanted | None = None) -> Night:
+    """Read a run store.
 
     Args:
-        path: one of them.
+        path: its folder.
         wanted: the runs that count, None for all of them, by the main figures of their tasks.
-        tables: keys of the tables that count, None for all.
 
     Raises:
-        StoreError: neither of them, or nothing in it.
+        StoreError: no such folder, or nothing in it.
     """
-    if path.is_file():
-        from mtlrepro.report.jsonfile import load_report
-
-        return report_night(str(path), load_report(path), tables)
     if not path.is_dir():
         raise StoreError("no such run store or report.json", file=path, mend="Give what a session had as --runs")
     night = Night(str(path))

@@ -67,6 +67,13 @@ def execute(
     )
 
 
+def check() -> None:
+    """Raise a `TrainingError` if this process's team has ended: then no other run is begun."""
+    if _team is not None and _team.lost is not None:
+        mend = "Mend that and run the same command again: finished runs are kept, this one resumes"
+        raise TrainingError(f"not trained, for the processes that share trainings ended: {_team.lost}", mend=mend)
+
+
 class Team:
     """This process among those that torchrun started.
 
@@ -75,13 +82,16 @@ class Team:
         rank: this process's number.
         ranks: how many they are.
         device: this process's own.
+
+    Attributes:
+        lost: the error that ended it, if one did.
     """
 
     def __init__(self, store: Any, rank: int, ranks: int, device: str):
         self._store, self.rank, self.ranks, self.device = store, rank, ranks, device
         self._number = 0
         self._ended = True
-        self._lost: ReproError | None = None
+        self.lost: ReproError | None = None
         threading.Thread(target=self._watch, daemon=True).start()
 
     def lead(self, work: Work, progress: Progress | None) -> dict[str, Any]:
@@ -91,9 +101,6 @@ class Team:
             ReproError: as the run does in every process, which leaves the team ready for others; or in one of them,
                 after which the team is lost and no other run is begun.
         """
-        if self._lost is not None:
-            mend = "Mend that and run the same command again: finished runs are kept, this one resumes"
-            raise TrainingError(f"not trained, for the processes that share trainings ended: {self._lost}", mend=mend)
         self._post(f"work/{self._number}", work)
         return self._together(work, progress)
 
@@ -103,7 +110,7 @@ class Team:
             while (work := self._told(f"work/{self._number}")) is not None:
                 with contextlib.suppress(ReproError):
                     self._together(work, None)
-                if self._lost is not None:
+                if self.lost is not None:
                     self._wait_for_the_end()
                     return 2
         except KeyboardInterrupt:  # the first process says so
@@ -144,8 +151,8 @@ class Team:
             if since is None and (own is not None or self._failure() is not None):
                 since = time.monotonic()
             if since is not None and time.monotonic() - since > GRACE:
-                self._lost = self._failure()
-                return self._lost
+                self.lost = self._failure()
+                return self.lost
             time.sleep(POLL)
         found = {rank: pickle.loads(self._store.get(key)) for rank, key in enumerate(keys)}
         errors = {rank: error for rank, error in found.items() if error is not None}
@@ -154,8 +161,8 @@ class Team:
         first = min(errors)
         if len({(type(error), error.problem, error.field) for error in errors.values()}) == 1:
             return errors[first]
-        self._lost = self._of_process(errors[first], first)
-        return self._lost
+        self.lost = self._of_process(errors[first], first)
+        return self.lost
 
     def _watch(self) -> None:
         """End this process if another one failed and this one has been waiting for it ever since."""
@@ -228,10 +235,12 @@ def gathered() -> Iterator[Team | None]:
     backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
     dist.init_process_group(backend, store=dist.PrefixStore("group", store), rank=rank, world_size=ranks, timeout=NEVER)
     _team = Team(dist.PrefixStore("team", store), rank, ranks, f"cuda:{local}" if gpus else "cpu")
+    clean = False
     try:
         yield _team
+        clean = _team.lost is None
     finally:
         _team.close()
-        lost, _team = _team._lost, None
-        if lost is None:
+        _team = None
+        if clean:  # else somebody may be waiting in a collective operation, and this one would wait for it
             dist.destroy_process_group()

@@ -63,7 +63,7 @@ def try_run(spec: RunSpec) -> None:
         _build(spec, predict=True)
     except ReproError:
         raise
-    except Exception as error:  # whatever it does wrong, its author wants one line that names it
+    except (Exception, SystemExit) as error:  # whatever it does wrong, its author wants one line that names it
         mend = f"Correct the class or its settings; it is tried on PyTorch's meta device, without any value. {GUIDE}"
         raise SpecError(f"{type(error).__name__}: {error}", file=_place(error), mend=mend) from error
 

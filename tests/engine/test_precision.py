@@ -92,7 +92,7 @@ def test_the_paper_s_arithmetic_does_nothing() -> None:
     with paper.casting(CPU), paper.products(CPU):
         assert not torch.is_autocast_enabled("cpu")
         assert layers()(torch.rand(1, 3, 4, 4)).dtype == torch.float32
-    assert paper.facts(CUDA) == PRECISIONS["tf32"].facts(CUDA) == {}
+    assert paper.facts(CUDA, shared=False) == PRECISIONS["tf32"].facts(CUDA, shared=False) == {}
 
 
 def test_where_networks_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,17 +100,18 @@ def test_where_networks_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(precision_module.importlib.util, "find_spec", lambda name: there[name])
     monkeypatch.setattr(precision_module.shutil, "which", lambda name: name if name in there["programs"] else None)
-    assert obstacle(CPU) == "no: not on a GPU"
-    assert obstacle(CUDA) == ""
-    assert FAST.facts(CUDA) == {"compiled": "yes"}
+    assert obstacle(CPU, shared=False) == "no: not on a GPU"
+    assert obstacle(CUDA, shared=False) == ""
+    assert "other processes" in obstacle(CUDA, shared=True)
+    assert FAST.facts(CUDA, shared=False) == {"compiled": "yes"}
     there["programs"] = {"clang"}
-    assert obstacle(CUDA) == ""
+    assert obstacle(CUDA, shared=False) == ""
     there["programs"] = {"my-cc"}
-    assert FAST.facts(CUDA) == {"compiled": "no: no C compiler"}
+    assert FAST.facts(CUDA, shared=False) == {"compiled": "no: no C compiler"}
     monkeypatch.setenv("CC", "my-cc")
-    assert obstacle(CUDA) == ""
+    assert obstacle(CUDA, shared=False) == ""
     there["triton"] = None
-    assert "triton" in obstacle(CUDA)
+    assert "triton" in obstacle(CUDA, shared=False)
 
 
 def test_a_network_is_compiled_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,12 +124,12 @@ def test_a_network_is_compiled_in_place(monkeypatch: pytest.MonkeyPatch) -> None
         compiled.append(options)
         real(module, backend="eager", **options)
 
-    monkeypatch.setattr(precision_module, "obstacle", lambda device: "")
+    monkeypatch.setattr(precision_module, "obstacle", lambda device, shared: "")
     monkeypatch.setattr(nn.Module, "compile", compile_)
     replace(FAST, channels_last=False).prepare(CPU, net)
     image = torch.rand(2, 3, 4, 4)
     assert torch.equal(net(image), plain(image))
-    assert compiled == [{"dynamic": False}]
+    assert compiled == [{"dynamic": False, "fullgraph": True}]
     assert list(net.state_dict()) == list(plain.state_dict())
     assert list(copy.deepcopy(net).state_dict()) == list(plain.state_dict())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,8 +76,8 @@ class FakeJob:
     Attributes:
         key: see `Job`.
         log: a line is appended for every execution.
-        does: "work", "fail" (a `DataError`), "err" (a `ValueError`), "die" (SIGKILL of its process), "sleep" (a minute)
-            or "busy" (while `log` has a sibling named "busy", somebody else is at it).
+        does: "work", "fail" (a `DataError`), "err" (a `ValueError`), "exit" (in success), "die" (SIGKILL of its
+            process), "sleep" (a minute) or "busy" (while `log` has a sibling named "busy", somebody else is at it).
     """
 
     key: str
@@ -95,6 +96,8 @@ class FakeJob:
             raise DataError("label 99 is out of range", file="a/b.png", field="semseg", mend="Relabel it")
         if self.does == "err":
             raise ValueError("nobody expects it")
+        if self.does == "exit":
+            sys.exit(0)
         if self.does == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.does == "sleep":

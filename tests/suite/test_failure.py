@@ -97,6 +97,18 @@ def test_no_mark_is_none_and_clearing_it_is_fine(tmp_path: Path) -> None:
     failure.clear(tmp_path)
 
 
+def test_a_mark_that_cannot_be_removed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failure.leave(tmp_path, LABEL)
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "unlink", refuse)  # `mtlrepro status --retry-failed` would say that it is forgotten
+    with pytest.raises(StoreError, match=r"failed\.json: cannot write: Read-only file system"):
+        failure.clear(tmp_path)
+    assert failure.read(tmp_path) is not None
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"problem": "x"}', '{"problem": "x", "more": 1}'])
 def test_a_mark_that_is_none_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / failure.FILE).write_text(text)

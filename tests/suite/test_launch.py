@@ -83,10 +83,11 @@ def test_inline_keeps_a_failure_for_whoever_asks_for_that_job(tmp_path: Path, lo
     assert [line[0] for line in lines(log)] == ["broken", "wanted"]  # nor is an hour of training tried twice
 
 
-def test_a_fault_ends_its_own_job_alone(pool: Pool, log: Path) -> None:
+@pytest.mark.parametrize(("does", "told"), [("err", "ValueError: nobody expects it"), ("exit", "SystemExit: 0")])
+def test_a_fault_ends_its_own_job_alone(pool: Pool, log: Path, does: str, told: str) -> None:
     for launcher in (Inline(), pool):
-        launcher.submit([FakeJob("faulty", log, "err"), FakeJob("sound", log)])
-        with pytest.raises(TrainingError, match="ValueError: nobody expects it") as caught:
+        launcher.submit([FakeJob("faulty", log, does), FakeJob("sound", log)])
+        with pytest.raises(TrainingError, match=told) as caught:
             launcher.result("faulty")
         assert "suite_fakes.py:" in str(caught.value.file)
         assert launcher.result("sound")["key"] == "sound"

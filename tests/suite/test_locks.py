@@ -348,6 +348,24 @@ def test_litter_that_is_swept_away_under_a_waiter_does_no_harm(lock: Lock, monke
     lock.release()
 
 
+def test_litter_that_is_swept_away_once_somebody_was_faster_does_no_harm(
+    lock: Lock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, swept = os.link, []
+
+    def lose_first(source: Any, target: Any) -> None:
+        if not swept:
+            swept.append(source)
+            Path(source).unlink()
+            raise FileExistsError(target)
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", lose_first)
+    assert lock.acquire()
+    assert len(swept) == 1
+    lock.release()
+
+
 def test_no_advisory_lock_is_needed(lock: Lock, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("flock", "lockf", "fcntl"):
         monkeypatch.setattr(fcntl, name, _raise(errno.ENOLCK))
