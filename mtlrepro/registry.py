@@ -45,6 +45,9 @@ class Registry(Mapping[str, Any]):
         if self._group and ":" in name:
             return plugins.absolute(name)
         own = self.plugged()
+        if self._group and name.endswith(".py"):
+            problem, mend = f"names a file, but no {self.kind} in it", f"Give {name}:CLASS"
+            raise SpecError(problem, file=name, mend=mend)
         if name not in own:
             raise unknown(self.kind, name, [*self._targets, *own])
         return own[name].target

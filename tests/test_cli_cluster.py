@@ -249,9 +249,7 @@ def test_status_and_retry_of_some_tables_alone(say: Say, submitted: list[Any], t
     out, _ = say("status", "mti_net/nyuv2/2a", "--suites", SUITES, "--runs", runs)
     assert "1 failed" in out
     assert mine.key in out
-    assert (
-        "1 failure forgotten" in say("status", "mti_net/2a", "--suites", SUITES, "--runs", runs, "--retry-failed")[0]
-    )
+    assert "1 failure forgotten" in say("status", "mti_net/2a", "--suites", SUITES, "--runs", runs, "--retry-failed")[0]
     assert "1 failed" in say("status", "--runs", runs)[0]
 
 

@@ -199,3 +199,8 @@ def test_built_in_names_import_nothing_of_plugins(tmp_path: Path) -> None:
     assert MODELS["mtl"]
     with pytest.raises(SpecError, match="cannot be imported: ValueError"):
         MODELS["my_net"]
+
+
+def test_a_file_without_a_class_is_no_name() -> None:
+    with pytest.raises(SpecError, match=r"my_method\.py: names a file, but no architecture in it\. Give .*:CLASS"):
+        MODELS.target("my_method.py")

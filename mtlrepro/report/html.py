@@ -17,8 +17,9 @@ from mtlrepro.report import words
 from mtlrepro.report.page import Cell, Page
 
 if TYPE_CHECKING:
-    from mtlrepro.report.content import Content, TableSection
+    from mtlrepro.report.content import Content
     from mtlrepro.report.curves import Line, Panel
+    from mtlrepro.report.section import TableSection
     from mtlrepro.report.thumbs import Fitted
 
 HERE = Path(__file__).parent

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mtlrepro.report import words
 from mtlrepro.report.curves import curve_panels, curves, delta_bars
 from mtlrepro.report.gallery import indices, picture, sheet
 from mtlrepro.report.rundir import RunFiles
+from mtlrepro.report.section import TableSection
 from mtlrepro.report.weights import weight_panels, weights
 from mtlrepro.suite.results import RowResult, RunInfo
-
-if TYPE_CHECKING:
-    from mtlrepro.report.content import TableSection
 
 GALLERY_BYTES = 3_600_000
 """Most bytes of prediction sheets; further sheets are named, not shown (a mail or a forge page stays openable)."""

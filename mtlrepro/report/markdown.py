@@ -11,8 +11,9 @@ from mtlrepro.report import words
 from mtlrepro.report.page import Frame, Page
 
 if TYPE_CHECKING:
-    from mtlrepro.report.content import Content, TableSection
+    from mtlrepro.report.content import Content
     from mtlrepro.report.figures import Picture
+    from mtlrepro.report.section import TableSection
 
 
 def render_markdown(content: Content) -> str:

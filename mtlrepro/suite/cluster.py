@@ -18,7 +18,8 @@ from typing import Any
 
 from mtlrepro.errors import MissingExtra, SpecError, StoreError, TrainingError
 from mtlrepro.files import write_json
-from mtlrepro.suite.launch import Ended, Event, RunJob, outcome_of
+from mtlrepro.suite.failure import Ended
+from mtlrepro.suite.launch import Event, RunJob, outcome_of
 from mtlrepro.suite.states import SUBMITTED, listed
 
 NAME = "mtlrepro"

@@ -35,6 +35,10 @@ class Failure:
     environment: dict[str, str]
 
 
+class Ended(SystemExit):
+    """This process is asked to end, by a signal; any other `SystemExit` is a fault of what is executed."""
+
+
 def told(error: BaseException) -> ReproError:
     """An error as a user is told it: a fault of the program becomes a `TrainingError` that names the place."""
     if isinstance(error, ReproError):
@@ -44,7 +48,7 @@ def told(error: BaseException) -> ReproError:
     return TrainingError(f"{type(error).__name__}: {error}", file=f"{at.filename}:{at.lineno}", mend=mend)
 
 
-def leave(folder: Path, error: Exception) -> None:
+def leave(folder: Path, error: BaseException) -> None:
     """Leave a mark of a failure, unless the folder cannot be written: then the error itself has to do."""
     from mtlrepro.engine.environment import environment
 

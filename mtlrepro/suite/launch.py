@@ -22,7 +22,7 @@ from mtlrepro.errors import ReproError, TrainingError
 from mtlrepro.expected.schema import COUNTED
 from mtlrepro.files import read_json, write_json
 from mtlrepro.spec import ModelSpec, RunSpec
-from mtlrepro.suite.failure import told
+from mtlrepro.suite.failure import Ended, told
 from mtlrepro.suite.states import ProgressNote
 from mtlrepro.suite.store import Run, Store
 
@@ -128,10 +128,6 @@ class CostJob:
 
 
 Job = RunJob | CostJob
-
-
-class Ended(SystemExit):
-    """This process is asked to end, by a signal; any other `SystemExit` is a fault of what is executed."""
 
 
 def outcome_of(job: Job, report: Callable[[Event], None], wait: bool) -> dict[str, Any] | None:

@@ -117,6 +117,9 @@ def compare(c: Comparison) -> BoundTable:
             f"{c.epochs} epochs of batches of {c.batch}",
             mend="Give at least 1 epoch and batches of 2 (batch normalisation needs them)",
         )
+    if c.evaluate_every < 0:
+        mend = "Give 0 to evaluate at the end alone, or more"
+        raise SpecError(f"evaluations {c.evaluate_every} epochs apart", field="--evaluate-every", mend=mend)
     recipe = Recipe("adam", c.lr, 1e-4, c.batch, c.epochs, evaluate_every=c.evaluate_every)
     labels_over = main if c.labels != "full" else ()
     data = DataSpec(dataset, c.size, c.augment, labels=c.labels, labels_over=labels_over)
@@ -188,6 +191,8 @@ def compare(c: Comparison) -> BoundTable:
 
 def _parts(method: str) -> tuple[str, str]:
     """Architecture and objective; slashes in the path of a file that holds an architecture are none between them."""
+    if method.endswith(".py"):
+        raise SpecError("names a file, but no class in it", field="--methods", mend=f"Give {method}:CLASS")
     file, found, rest = method.partition(".py:")
     arch, _, objective = rest.partition("/") if found else method.partition("/")
     return absolute(f"{file}{found}{arch}" if found else arch), absolute(objective) or "supervised"

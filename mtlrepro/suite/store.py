@@ -220,8 +220,9 @@ class Store:
             try:
                 record = {"schema_version": SCHEMA_VERSION, "key": run.key, **execute(directory)}
                 write_json(directory / "result.json", record)
-            except Exception as error:
-                failure.leave(directory, error)
+            except (Exception, SystemExit) as error:
+                if not isinstance(error, failure.Ended):
+                    failure.leave(directory, error)
                 raise
             return record, False
 

@@ -112,7 +112,7 @@ def test_a_run_that_fails_on_a_node_says_why_and_waits_to_be_tried_again(tiny_da
     again = mtlrepro(*arguments)
     assert "1 runs, 0 to submit" in again
     assert "1 failed before and are left out" in again
-    assert "1 failures forgotten" in mtlrepro("status", "--runs", runs, "--retry-failed")
+    assert "1 failure forgotten" in mtlrepro("status", "--runs", runs, "--retry-failed")
     assert "1 runs, 1 to submit" in mtlrepro(*arguments, "--dry-run")
 
 

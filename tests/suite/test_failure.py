@@ -50,6 +50,15 @@ def test_a_fault_of_the_program_names_its_place(tmp_path: Path) -> None:
     assert "test_failure.py:" in mark.file
 
 
+def test_what_is_executed_and_exits_has_failed(tmp_path: Path) -> None:
+    store, run = Store(tmp_path), make_run()
+    with pytest.raises(SystemExit):
+        store.ensure(run, failing(SystemExit(0)))
+    mark = failure.read(store.directory(run))
+    assert mark is not None
+    assert mark.problem == "SystemExit: 0"
+
+
 def test_an_error_that_says_no_place_leaves_none(tmp_path: Path) -> None:
     failure.leave(tmp_path, TrainingError("the loss is not finite"))
     mark = failure.read(tmp_path)
@@ -57,7 +66,7 @@ def test_an_error_that_says_no_place_leaves_none(tmp_path: Path) -> None:
     assert (mark.file, mark.field, mark.mend) == ("", "", "")
 
 
-@pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(143)])
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), failure.Ended(143)])
 def test_an_interruption_is_no_failure(end: BaseException, tmp_path: Path) -> None:
     store, run = Store(tmp_path), make_run()
     with pytest.raises(type(end)):

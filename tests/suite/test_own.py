@@ -193,6 +193,12 @@ def test_stitched_networks_start_from_runs_on_the_same_labels(
         ({"tasks": ("semseg",)}, SpecError, "unknown task 'depth'"),  # it has a loss weight
         ({"epochs": 0}, SpecError, "0 epochs"),
         ({"batch": 1}, SpecError, "batches of 1"),
+        ({"evaluate_every": -1}, SpecError, "^--evaluate-every: evaluations -1 epochs apart"),
+        (
+            {"methods": ("my/method.py",)},
+            SpecError,
+            "^--methods: names a file, but no class in it",
+        ),
         ({"dataset": "kitti"}, SpecError, "unknown dataset 'kitti'"),
         ({"dataset": "nowhere.toml"}, DataError, "nowhere.toml"),
         # what only a network that is built can refuse
