@@ -13,10 +13,10 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import write_tiny_dataset
 from engine_runs import EVERY_STEP, Outcome, complete, spec_over
 from gloo_team import RANKS, Team
 from shared_trainings import STEPS, TRAININGS, Followed, followed
+from tiny_dataset import write_tiny_dataset
 
 from mtlrepro import collective
 from mtlrepro.data import build_dataset

@@ -85,11 +85,13 @@ def test_both_factors_get_gradients():
 @pytest.mark.parametrize(("size", "macs"), [((480, 640), 108_438_573_312), ((512, 512), 92_905_802_624)])
 def test_full_size_on_meta(full, size, macs):
     seen, products = {}, FlopCounterMode(display=False)
-    with full.network.register_forward_hook(lambda *call: seen.update(call[-1])), torch.no_grad(), products:
+    network, note = full.network, lambda *call: seen.update(call[-1])
+    hooks = [part.register_forward_hook(note) for part in (network.pixel_level_module, network.transformer_module)]
+    with hooks[0], hooks[1], torch.no_grad(), products:
         (shared,) = full(torch.empty(1, 3, *size, device="meta"))
     assert products.get_total_flops() == 2 * macs
     grid = size[0] // 4, size[1] // 4
-    assert seen["pixel_decoder_last_hidden_state"].shape == (1, 256, *grid)
+    assert seen["decoder_last_hidden_state"].shape == (1, 256, *grid)
     assert [m.shape for m in seen["masks_queries_logits"]] == [(1, 100, *grid)] * 10
     assert seen["encoder_last_hidden_state"].shape == (1, 768, size[0] // 32, size[1] // 32)
     assert shared.shape == (1, 256, *grid)

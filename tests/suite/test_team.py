@@ -54,6 +54,7 @@ with team.gathered() as mine:
         code = 0
         for case in sys.argv[1:]:
             try:
+                team.check()  # as jobs do before they begin a run
                 print(case, team.execute(SPEC, 0, Path(case), Machine()), flush=True)
             except ReproError as error:
                 print(case, type(error).__name__, error, flush=True)
